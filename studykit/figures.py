@@ -1,0 +1,94 @@
+"""One look for every figure of the study, and one way to save it."""
+
+import os
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+
+ONE_COLUMN = 3.5  # width of one column, inches
+TWO_COLUMNS = 7.2  # width of two columns, inches
+
+# Okabe & Ito 2008: distinguishable with any colour vision.
+_PALETTE = {
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "black": "#000000",
+    "yellow": "#F0E442",
+}
+VIEW_COLOURS = (_PALETTE["blue"], _PALETTE["vermillion"], _PALETTE["green"], _PALETTE["purple"])
+LIMB_COLOURS = {
+    "neck": _PALETTE["black"],
+    "hip": _PALETTE["purple"],
+    "knee": _PALETTE["green"],
+    "ankle": _PALETTE["orange"],
+    "heel": _PALETTE["sky"],
+    "toe": _PALETTE["blue"],
+}
+_STYLE = {
+    "figure.dpi": 110,
+    "savefig.dpi": 200,
+    "figure.constrained_layout.use": True,
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.2,
+    "image.cmap": "viridis",
+    "svg.hashsalt": "studykit",  # the same figure gives the same file
+    "svg.fonttype": "none",
+}
+
+
+def use_style():
+    """Set the study's style for all figures that follow."""
+    mpl.rcParams.update(_STYLE)
+    mpl.rcParams["axes.prop_cycle"] = mpl.cycler(color=list(_PALETTE.values()))
+
+
+def view_colours(views):
+    """Colours by view name, the same in every figure.
+
+    Parameters
+    ----------
+    views : sequence of str
+        View names; they are sorted, so C1 has the first colour everywhere.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    return dict(zip(sorted(views), VIEW_COLOURS, strict=False))
+
+
+def save_figure(fig, path, data):
+    """Save a figure as SVG and PNG, with the numbers it shows as CSV.
+
+    Parameters
+    ----------
+    fig : matplotlib Figure
+    path : path-like
+        Without suffix; missing folders are made.
+    data : pandas.DataFrame
+        What is plotted, one row a mark or a point of a curve.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"svg": {"Date": None}, "png": {"Software": None}}
+    for kind, keep in metadata.items():
+        temporary = path.with_name(f".{path.name}.{kind}")
+        fig.savefig(temporary, format=kind, metadata=keep, bbox_inches="tight")
+        os.replace(temporary, path.with_name(f"{path.name}.{kind}"))
+    temporary = path.with_name(f".{path.name}.csv")
+    data.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
+    os.replace(temporary, path.with_name(f"{path.name}.csv"))
+    plt.close(fig)
