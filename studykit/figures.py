@@ -80,6 +80,11 @@ def save_figure(fig, path, data):
         Without suffix; missing folders are made.
     data : pandas.DataFrame
         What is plotted, one row a mark or a point of a curve.
+
+    Returns
+    -------
+    matplotlib Figure
+        The same one, closed: as the last expression of a notebook cell it is shown once.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,3 +97,4 @@ def save_figure(fig, path, data):
     data.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
     os.replace(temporary, path.with_name(f"{path.name}.csv"))
     plt.close(fig)
+    return fig

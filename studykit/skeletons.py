@@ -4,6 +4,7 @@ Every keypoint has one canonical name (`left_knee`, `mid_hip`, ...), whatever th
 converting between skeletons is a look-up by name.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +68,7 @@ def _side(side, *names):
 
 
 def _chain(*names):
-    return tuple(zip(names[:-1], names[1:], strict=True))
+    return tuple(itertools.pairwise(names))
 
 
 def _both(*names):
@@ -114,7 +115,11 @@ SKELETONS = {
     skeleton.name: skeleton
     for skeleton in (
         # Thesis 002, section 2.2: one leg, the one that faces the camera.
-        Skeleton("gait6", ("neck", *LEG), (*_chain("neck", "hip", "knee", "ankle"), *_chain("ankle", "heel", "toe"))),
+        Skeleton(
+            "gait6",
+            ("neck", *LEG),
+            (*_chain("neck", "hip", "knee", "ankle"), *_chain("ankle", "heel", "toe")),
+        ),
         Skeleton(
             "gait11",
             ("neck", *_side("left", *LEG), *_side("right", *LEG)),

@@ -1,0 +1,247 @@
+"""The study: its configuration, and its table of recordings.
+
+A Study is a table with one row a recording (participant x trial x view). The simulated laboratory writes one, every
+reader of real data makes one, and users write theirs as CSV; nothing downstream knows where a Study came from.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+CONFIG_VERSION = 1
+COLUMNS = ("participant", "sex", "trial", "direction", "view", "video", "tracks", "fps", "mirrored")
+OPTIONAL_COLUMNS = ("width_px", "height_px", "leg_length_m", "calibration", "truth")
+_PATHS = ("video", "tracks", "calibration", "truth")
+_KEY = ["participant", "trial", "view"]
+
+
+class StudyConfig(BaseModel):
+    """One run of the study: which data, which steps, and every number that differs from a notebook's own.
+
+    `notebooks` maps a notebook's name to parameters that override those of its parameters cell, which is where each
+    parameter's type, range and meaning stand.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[CONFIG_VERSION]
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    seed: int = Field(ge=0)
+    dataset: Literal["gaitlab", "table", "bvh", "pose2sim"]
+    pose: Literal["network", "given"] = "network"  # "given": tracks come with the study, no network is trained
+    truth: bool = False  # the study has truth files, so errors can be known
+    notebooks: dict[str, dict] = {}
+
+
+def load_config(path):
+    """Read and validate a configuration.
+
+    Parameters
+    ----------
+    path : path-like
+        YAML file, as in `config/`.
+
+    Returns
+    -------
+    StudyConfig
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file; names those that are there.
+    ValueError
+        With all faults of the file in one sentence.
+    """
+    path = Path(path)
+    if not path.is_file():
+        others = sorted(other.name for other in path.parent.glob("*.yaml"))
+        raise FileNotFoundError(f"{path}: expected a configuration file, got none; there are {others}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: expected YAML, got {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected keys such as `version` and `dataset`, got {type(content).__name__}")
+    if content.get("version") != CONFIG_VERSION:
+        raise ValueError(
+            f"{path}: expected version {CONFIG_VERSION}, got {content.get('version')!r}; "
+            "compare the file with config/default.yaml and set its version"
+        )
+    try:
+        return StudyConfig.model_validate(content, strict=True)
+    except ValidationError as error:
+        raise ValueError(f"{path}: " + "; ".join(_fault(fault) for fault in error.errors())) from error
+
+
+def _fault(fault):
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"{where}: expected one of {sorted(StudyConfig.model_fields)}, got an unknown key"
+    return f"{where}: {fault['msg'].replace('Input should be', 'expected')}, got {fault['input']!r}"
+
+
+def project_root():
+    """The folder that holds `notebooks/` and `config/`; the environment variable STUDYKIT_ROOT overrides it."""
+    return Path(os.environ.get("STUDYKIT_ROOT", Path(__file__).parents[1])).resolve()
+
+
+def resolve(path):
+    """An absolute path as it is, any other one from the project's root."""
+    return project_root() / Path(path).expanduser()
+
+
+def read_study(path):
+    """Read and validate a Study table.
+
+    Parameters
+    ----------
+    path : path-like
+        CSV with the columns of `COLUMNS`, and any of `OPTIONAL_COLUMNS`; paths in it are relative to its folder.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a recording, sorted by participant, trial and view; paths absolute, "" where there is none.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the table is missing.
+    ValueError
+        Naming every fault of the table: unknown or missing columns, duplicate rows, ill values, missing files.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a Study table (CSV with columns {', '.join(COLUMNS)}), got none")
+    table = pd.read_csv(path, dtype={"participant": str, "sex": str, "video": str, "tracks": str, "view": str})
+    missing = [name for name in COLUMNS if name not in table]
+    unknown = [name for name in table if name not in COLUMNS + OPTIONAL_COLUMNS]
+    faults = [f"expected a column {name!r}, got none" for name in missing]
+    faults += [f"unknown column {name!r}, expected {', '.join(COLUMNS + OPTIONAL_COLUMNS)}" for name in unknown]
+    if not faults:
+        faults = _row_faults(table)
+    if not faults:
+        table = _complete(table, path.parent)
+        faults = _file_faults(table)
+    if faults:
+        raise ValueError(f"{path}: " + "; ".join(faults))
+    return table.sort_values(_KEY, kind="stable").reset_index(drop=True)
+
+
+def _row_faults(table):
+    if table.empty:
+        return ["expected at least one recording, got none"]
+    faults = []
+    for name in (*_KEY, "fps", "mirrored", "direction"):
+        rows = table.index[table[name].isna()] + 2
+        if len(rows):
+            faults.append(f"line {rows[0]}: expected a value in {name!r}, got none")
+    if faults:
+        return faults
+    twice = table[table.duplicated(_KEY)]
+    faults += [
+        f"line {row.Index + 2}: expected each participant, trial and view once, got "
+        f"{row.participant}, trial {row.trial}, view {row.view} again"
+        for row in twice.itertuples()
+    ]
+    checks = {
+        "direction": table.direction.isin(["R2L", "L2R"]),
+        "trial": pd.to_numeric(table.trial, errors="coerce").mod(1).eq(0),
+        "fps": pd.to_numeric(table.fps, errors="coerce").gt(0),
+        "mirrored": table.mirrored.astype(str).str.lower().isin(["true", "false"]),
+    }
+    wanted = {
+        "direction": "R2L or L2R",
+        "trial": "a whole number",
+        "fps": "frames per second above 0",
+        "mirrored": "true or false",
+    }
+    for name, good in checks.items():
+        for index in table.index[~good][:3]:
+            faults.append(f"line {index + 2}: expected {wanted[name]} in {name!r}, got {table[name][index]!r}")
+    bad = table.video.isna() & table.tracks.isna()
+    faults += [f"line {i + 2}: expected a video or a tracks file, got neither" for i in table.index[bad][:3]]
+    return faults
+
+
+def _complete(table, folder):
+    """Types made exact, optional columns added, paths absolute."""
+    table = table.copy()
+    for name in OPTIONAL_COLUMNS:
+        if name not in table:
+            table[name] = "" if name in _PATHS else np.nan
+    table["sex"] = table.sex.fillna("").astype(str)
+    table["trial"] = table.trial.astype(int)
+    table["fps"] = table.fps.astype(float)
+    table["mirrored"] = table.mirrored.astype(str).str.lower().eq("true")
+    for name in _PATHS:
+        given = table[name].fillna("").astype(str)
+        table[name] = [str(Path(os.path.abspath(folder / value))) if value else "" for value in given]
+    return table[[*COLUMNS, *OPTIONAL_COLUMNS]]
+
+
+def _file_faults(table):
+    wanted = [(name, value) for name in _PATHS for value in dict.fromkeys(table[name]) if value]
+    lost = [f"{name}: expected a file, got none at {value}" for name, value in wanted if not Path(value).is_file()]
+    return lost[:5] + ([f"and {len(lost) - 5} more files missing"] if len(lost) > 5 else [])
+
+
+def write_study(table, path):
+    """Write a Study table; paths become relative to its folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = table.copy()
+    for name in _PATHS:
+        if name in table:
+            values = table[name].fillna("").astype(str)
+            table[name] = [os.path.relpath(value, path.parent) if value else "" for value in values]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    table.to_csv(temporary, index=False, lineterminator="\n")
+    os.replace(temporary, path)
+
+
+def trial_name(recording):
+    """BIDS-like name of a trial, `sub-07_trial-2`."""
+    return f"{recording.participant}_trial-{recording.trial}"
+
+
+def recording_name(recording):
+    """BIDS-like name of a recording, `sub-07_trial-2_dir-R2L_cam-C1`."""
+    return f"{trial_name(recording)}_dir-{recording.direction}_cam-{recording.view}"
+
+
+def near_side(recording):
+    """Anatomical side that faces the camera: of a person who walks to the left, unmirrored, the left one."""
+    return "left" if (recording.direction == "R2L") != bool(recording.mirrored) else "right"
+
+
+def split_participants(participants, test_fraction, seed):
+    """Participants for training and for testing; nobody is in both.
+
+    Parameters
+    ----------
+    participants : iterable of str
+    test_fraction : float
+        Share of participants to test on, 0 to 1; at least one, and at least one is left to train on.
+    seed : int
+
+    Returns
+    -------
+    train, test : list of str, sorted
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two participants.
+    """
+    names = sorted(set(participants))
+    if len(names) < 2:
+        raise ValueError(f"expected at least two participants to split for training and testing, got {names}")
+    n_test = min(max(round(test_fraction * len(names)), 1), len(names) - 1)
+    test = np.random.default_rng([seed, len(names)]).choice(len(names), n_test, replace=False)
+    return [n for i, n in enumerate(names) if i not in test], [names[i] for i in sorted(test)]

@@ -1,0 +1,263 @@
+"""Tracks of keypoints over time, one `xarray.Dataset` in the schema of the *movement* package.
+
+`position (time, space, keypoints, individuals)` in px and `confidence (time, keypoints, individuals)` from 0 to 1;
+pixel centres lie at integers. `movement` opens what `save_tracks` writes.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from studykit.skeletons import LEG, convert
+
+DIMS = ("time", "space", "keypoints", "individuals")
+_SYSTEMS = ("image", "walk")
+
+
+def build_tracks(
+    position,
+    confidence,
+    keypoints,
+    fps,
+    *,
+    width_px,
+    height_px,
+    individuals=("person",),
+    source_software="",
+    source_file="",
+    mirrored=False,
+    coordinate_system="image",
+):
+    """Tracks from plain arrays.
+
+    Parameters
+    ----------
+    position : ndarray (time, 2, K) or (time, 2, K, individuals)
+        x and y, px; NaN where unknown.
+    confidence : ndarray (time, K) or (time, K, individuals), or None
+        0 to 1; None where the source has none (NaN throughout).
+    keypoints : sequence of str
+        Canonical names (`studykit.skeletons`).
+    fps : float
+        Frames per second.
+    width_px, height_px : int
+        Size of the image the coordinates belong to.
+    mirrored : bool
+        Whether that image is flipped left-right from what the camera saw.
+    coordinate_system : {"image", "walk"}
+        "image": x right, y down; "walk": origin bottom right, x along a right-to-left walk, y up.
+
+    Returns
+    -------
+    xarray.Dataset
+
+    Raises
+    ------
+    ValueError
+        If shapes, rate or sizes do not fit.
+    """
+    position = np.asarray(position, dtype=float)
+    if position.ndim == 3:
+        position = position[..., None]
+    if position.ndim != 4:
+        raise ValueError(f"position: expected (time, 2, keypoints[, individuals]), got shape {position.shape}")
+    times, _, n_keypoints, n_individuals = position.shape
+    if confidence is None:
+        confidence = np.full((times, n_keypoints, n_individuals), np.nan)
+    confidence = np.asarray(confidence, dtype=float).reshape(times, n_keypoints, -1)
+    if not fps > 0:
+        raise ValueError(f"fps: expected a positive number of frames per second, got {fps}")
+    tracks = xr.Dataset(
+        {"position": (DIMS, position), "confidence": (("time", "keypoints", "individuals"), confidence)},
+        coords={
+            "time": np.arange(times) / fps,
+            "space": ["x", "y"],
+            "keypoints": list(keypoints),
+            "individuals": list(individuals),
+        },
+        attrs={
+            "fps": float(fps),
+            "time_unit": "seconds",
+            "ds_type": "poses",
+            "source_software": source_software,
+            "source_file": str(source_file),
+            "log": "[]",
+            "width_px": int(width_px),
+            "height_px": int(height_px),
+            "mirrored": int(mirrored),
+            "coordinate_system": coordinate_system,
+        },
+    )
+    return validate_tracks(tracks)
+
+
+def validate_tracks(tracks, name="tracks"):
+    """The tracks themselves, or every fault of theirs in one error.
+
+    Raises
+    ------
+    ValueError
+        Naming `name` and, for each fault, what was expected and what came.
+    """
+    faults = []
+    for variable, dims in (("position", DIMS), ("confidence", ("time", "keypoints", "individuals"))):
+        if variable not in tracks:
+            faults.append(f"expected a variable {variable!r}, got {sorted(tracks.data_vars)}")
+        elif tuple(d for d in tracks[variable].dims if d != "view") != dims:
+            faults.append(f"expected {variable} with dimensions {dims}, got {tracks[variable].dims}")
+    faults += [
+        f"expected an attribute {key!r}, got {sorted(tracks.attrs)}"
+        for key in ("fps", "width_px", "height_px", "mirrored", "coordinate_system")
+        if key not in tracks.attrs
+    ]
+    if tracks.attrs.get("coordinate_system", "image") not in _SYSTEMS:
+        faults.append(f"expected coordinate_system one of {_SYSTEMS}, got {tracks.attrs['coordinate_system']!r}")
+    if not faults:
+        faults += _clock_faults(tracks) + _value_faults(tracks)
+    if faults:
+        raise ValueError(f"{name}: " + "; ".join(faults))
+    return tracks
+
+
+def _clock_faults(tracks):
+    time = tracks.time.values
+    if len(time) == 0:
+        return ["expected at least one frame, got none"]
+    step = np.diff(time)
+    if (step <= 0).any():
+        first = int(np.argmax(step <= 0)) + 1
+        return [f"expected each frame once and in order, got a repeated or earlier time at frame {first}"]
+    if len(step) and not np.allclose(step, 1 / tracks.fps, rtol=0, atol=1e-3 / tracks.fps):
+        return [f"expected frames every {1 / tracks.fps:.4f} s, got steps of {step.min():.4f} to {step.max():.4f} s"]
+    return []
+
+
+def _value_faults(tracks):
+    faults = []
+    if list(tracks.space.values) != ["x", "y"]:
+        faults.append(f"expected space x, y, got {list(tracks.space.values)}")
+    for dim in ("keypoints", "individuals"):
+        names = list(tracks[dim].values)
+        if len(set(names)) < len(names):
+            faults.append(f"expected every name of {dim} once, got {names}")
+    confidence = tracks.confidence.values
+    if np.nanmin(confidence, initial=0) < 0 or np.nanmax(confidence, initial=0) > 1 + 1e-6:
+        faults.append(f"expected confidence from 0 to 1, got up to {np.nanmax(np.abs(confidence)):.3g}")
+    if np.isinf(tracks.position.values).any():
+        faults.append("expected finite positions or NaN, got infinity")
+    return faults
+
+
+def log_step(tracks, text):
+    """Tracks with one more line in their log of processing steps."""
+    return tracks.assign_attrs(log=json.dumps([*json.loads(tracks.attrs.get("log", "[]")), text]))
+
+
+def save_tracks(tracks, path):
+    """Write tracks as netCDF; under a temporary name first, so that no half file is left."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    tracks.to_netcdf(temporary, engine="h5netcdf")
+    os.replace(temporary, path)
+
+
+def load_tracks(path):
+    """Read tracks from netCDF, wholly into memory, and validate them.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is no netCDF, or its contents are not tracks.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a tracks file (.nc), got none")
+    try:
+        tracks = xr.load_dataset(path, engine="h5netcdf")
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{path}: expected a netCDF file of tracks, got one that cannot be read ({error})") from error
+    return validate_tracks(tracks, name=str(path))
+
+
+def stack_views(views):
+    """Tracks of several views of one trial along a new last dimension `view`.
+
+    Parameters
+    ----------
+    views : dict of str to xarray.Dataset
+        By view name; all with exactly the same clock and keypoints.
+
+    Raises
+    ------
+    ValueError
+        If clocks, keypoints or coordinates differ.
+    """
+    names = list(views)
+    first = views[names[0]]
+    for name in names[1:]:
+        other = views[name]
+        if len(other.time) != len(first.time):
+            raise ValueError(
+                f"expected the same number of frames in both views, got {len(first.time)} ({names[0]}) and "
+                f"{len(other.time)} ({name}); cut both to their common clock first"
+            )
+        for what in ("time", "keypoints", "individuals"):
+            if not np.array_equal(first[what].values, other[what].values):
+                raise ValueError(
+                    f"expected the same {what} in both views, got a difference between {names[0]} and {name}"
+                )
+        if first.attrs["coordinate_system"] != other.attrs["coordinate_system"]:
+            raise ValueError(
+                f"expected the same coordinate system in both views, got a difference between {names[0]} and {name}"
+            )
+    stacked = xr.concat(list(views.values()), dim=xr.Variable("view", names), combine_attrs="override", join="exact")
+    return stacked.transpose(*DIMS, "view")
+
+
+def select_side(tracks, side):
+    """The leg of one side and the neck, as gait6 tracks.
+
+    Parameters
+    ----------
+    tracks : xarray.Dataset
+        With `left_`/`right_` keypoints; "neck" and "toe" are derived from shoulders and toe tips if need be.
+    side : {"left", "right"}
+        Anatomical side.
+
+    Returns
+    -------
+    xarray.Dataset
+        Keypoints neck, hip, knee, ankle, heel, toe; attribute `side`.
+
+    Raises
+    ------
+    ValueError
+        If the skeleton lacks a needed keypoint.
+    """
+    if side not in ("left", "right"):
+        raise ValueError(f"side: expected 'left' or 'right', got {side!r}")
+    source = [str(name) for name in tracks.keypoints.values]
+    target = ["neck", *(f"{side}_{name}" for name in LEG)]
+    if "neck" not in source and "upper_neck" in source and "left_shoulder" not in source:
+        target[0] = "upper_neck"
+    # (..., K, D): coordinates and confidence travel together, a midpoint is as sure as its weaker end.
+    position = tracks.position.transpose("time", "individuals", "keypoints", "space").values
+    confidence = tracks.confidence.transpose("time", "individuals", "keypoints").values
+    points = convert(np.concatenate([position, confidence[..., None]], axis=-1), source, target)
+    missing = [name for name in target if name not in source and np.isnan(points[..., target.index(name), :2]).all()]
+    if missing:
+        raise ValueError(
+            f"expected keypoints {target} or points to derive them from, got none for {missing} in {source}"
+        )
+    out = tracks.drop_dims("keypoints").assign_coords(keypoints=["neck", *LEG])
+    out["position"] = (("time", "individuals", "keypoints", "space"), points[..., :2])
+    out["confidence"] = (("time", "individuals", "keypoints"), points[..., 2])
+    out["position"] = out.position.transpose(*DIMS)
+    out["confidence"] = out.confidence.transpose("time", "keypoints", "individuals")
+    return out.assign_coords(space=["x", "y"]).assign_attrs(side=side)

@@ -1,0 +1,122 @@
+import pandas as pd
+import pytest
+import yaml
+
+from studykit.study import (
+    StudyConfig,
+    load_config,
+    near_side,
+    read_study,
+    recording_name,
+    split_participants,
+    trial_name,
+    write_study,
+)
+
+CONFIG = {"version": 1, "name": "mine", "seed": 3, "dataset": "table"}
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """A Study table of two views with empty video files beside it."""
+    rows = []
+    for view, direction in (("C1", "R2L"), ("C3", "L2R")):
+        video = tmp_path / f"sub-01_trial-1_dir-{direction}_cam-{view}.mp4"
+        video.write_bytes(b"")
+        rows.append(
+            {
+                "participant": "sub-01",
+                "sex": "f",
+                "trial": 1,
+                "direction": direction,
+                "view": view,
+                "video": str(video),
+                "tracks": "",
+                "fps": 25.0,
+                "mirrored": False,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def write_config(folder, **changes):
+    content = {key: value for key, value in {**CONFIG, **changes}.items() if value is not None}
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_config_is_read_with_its_defaults(tmp_path):
+    assert load_config(write_config(tmp_path)) == StudyConfig(**CONFIG, pose="network", truth=False, notebooks={})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": 2}, r"mine\.yaml: expected version 1, got 2"),
+        ({"version": None}, "expected version 1, got None"),
+        ({"seed": "seven"}, "seed: .*got 'seven'"),
+        ({"dataset": "kinect"}, "dataset: expected 'gaitlab', 'table'.*got 'kinect'"),
+        ({"sed": 1}, "sed: expected one of .*'seed'.* got an unknown key"),
+        ({"name": "a/b"}, "name: .*got 'a/b'"),
+        ({"notebooks": {"43_gait_cycles": 3}}, "notebooks.43_gait_cycles: .*got 3"),
+    ],
+)
+def test_faulty_config_is_refused_in_one_sentence(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        load_config(write_config(tmp_path, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_config_names_those_that_are_there(tmp_path):
+    write_config(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"there are \['mine.yaml'\]"):
+        load_config(tmp_path / "other.yaml")
+
+
+def test_table_round_trip_with_relative_paths(recordings, tmp_path):
+    write_study(recordings, tmp_path / "study.csv")
+    assert str(tmp_path) not in (tmp_path / "study.csv").read_text()
+    table = read_study(tmp_path / "study.csv")
+    pd.testing.assert_frame_equal(table[recordings.columns], recordings, check_dtype=False)
+
+
+def test_names_are_bids_like_and_the_near_side_follows_the_walk(recordings):
+    first, second = recordings.itertuples()
+    assert recording_name(first) == "sub-01_trial-1_dir-R2L_cam-C1"
+    assert trial_name(second) == "sub-01_trial-1"
+    assert (near_side(first), near_side(second)) == ("left", "right")
+    flipped = recordings.assign(direction=["L2R", "R2L"], mirrored=True)
+    assert [near_side(row) for row in flipped.itertuples()] == ["left", "right"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.assign(wieght=70), "unknown column 'wieght'"),
+        (lambda t: t.drop(columns="fps"), "expected a column 'fps', got none"),
+        (lambda t: t.assign(view="C1"), "line 3: expected each participant, trial and view once"),
+        (lambda t: t.assign(direction="left"), "line 2: expected R2L or L2R in 'direction', got 'left'"),
+        (lambda t: t.assign(fps=0), "frames per second above 0"),
+        (lambda t: t.assign(mirrored="maybe"), "true or false in 'mirrored', got 'maybe'"),
+        (lambda t: t.assign(video=""), "a video or a tracks file, got neither"),
+        (lambda t: t.assign(video=t.video + "x"), r"video: expected a file, got none at .*cam-C1\.mp4x"),
+        (lambda t: t.iloc[:0], "at least one recording"),
+    ],
+)
+def test_faulty_table_is_refused(recordings, tmp_path, change, message):
+    path = tmp_path / "study.csv"
+    change(recordings).to_csv(path, index=False)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_study(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_nobody_is_trained_and_tested_on():
+    people = [f"sub-{i:02d}" for i in range(12)]
+    train, test = split_participants(people, 1 / 3, seed=4)
+    assert sorted(train + test) == people
+    assert len(test) == 4
+    assert split_participants(reversed(people), 1 / 3, seed=4) == (train, test)
+    with pytest.raises(ValueError, match="at least two participants"):
+        split_participants(["sub-01"] * 3, 0.5, seed=0)
