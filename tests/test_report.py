@@ -1,0 +1,43 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from studykit.report import headline, require, save_table, write_text
+
+
+def test_headline_keeps_numbers_and_says_what_could_not_be_measured(tmp_path):
+    headline("41_pose", tmp_path, n=np.int64(3), within_8px=np.float32(0.5), error_px=np.nan, speed=None)
+    kept = json.loads((tmp_path / "headline/41_pose.json").read_text(encoding="utf-8"))
+    assert kept == {"n": 3, "within_8px": 0.5, "error_px": None, "speed": None}
+
+
+def test_headline_of_a_variant_has_its_own_folder(tmp_path):
+    headline("20_train/resnet18", tmp_path, **{"pck_0.2": 0.25})
+    assert json.loads((tmp_path / "headline/20_train/resnet18.json").read_text()) == {"pck_0.2": 0.25}
+
+
+def test_headline_refuses_what_is_no_number(tmp_path):
+    with pytest.raises(TypeError, match="41_pose: expected a number for the headline 'error'.*ndarray"):
+        headline("41_pose", tmp_path, error=np.zeros(3))
+
+
+def test_table_has_ten_digits_and_unix_lines(tmp_path):
+    table = pd.DataFrame({"view": ["C1", "C3"], "value": [1 / 3, 2.0], "n": [1, 2]})
+    assert save_table(table, tmp_path / "tables/a.b") is table
+    assert (tmp_path / "tables/a.b.csv").read_bytes() == b"view,value,n\nC1,0.3333333333,1\nC3,2,2\n"
+
+
+def test_required_input_names_the_notebook_that_makes_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"curves.nc: not there yet; notebook 43_gait_cycles makes it"):
+        require(tmp_path / "curves.nc", made_by="43_gait_cycles")
+    assert require(tmp_path, made_by="anyone") == tmp_path
+
+
+def test_a_write_that_fails_keeps_the_earlier_file(tmp_path):
+    write_text(tmp_path / "a.json", "before")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "a.json", "after \udcff")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_text() == "before"
