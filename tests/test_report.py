@@ -19,7 +19,7 @@ def test_headline_of_a_variant_has_its_own_folder(tmp_path):
 
 
 def test_headline_refuses_what_is_no_number(tmp_path):
-    with pytest.raises(TypeError, match="41_pose: expected a number for the headline 'error'.*ndarray"):
+    with pytest.raises(TypeError, match=r"41_pose: expected a number .*'error'.*ndarray"):
         headline("41_pose", tmp_path, error=np.zeros(3))
 
 
