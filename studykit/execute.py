@@ -1,0 +1,291 @@
+"""One notebook of the study, from its parameters to its page: nothing is replaced unless all of it worked."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import papermill
+import psutil
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from studykit import provenance
+from studykit.pages import notebook_page
+from studykit.plan import plan
+from studykit.report import write_text
+from studykit.study import project_root, resolve
+
+
+class NotebookFailed(RuntimeError):
+    """A notebook stopped at an error; the message names the cell."""
+
+
+def execute(config, name, threads=None):
+    """Run one notebook of a study, unless nothing it depends on has changed.
+
+    Writes `notebooks/<name>.ipynb`, `html/<name>.html` and `runs/<name>.json` under the study's reports.
+
+    Parameters
+    ----------
+    config : StudyConfig
+    name : str
+        The run, as in `workflow/notebooks.yaml`.
+    threads : int or None
+        Threads for TensorFlow and BLAS; None takes the plan's.
+
+    Returns
+    -------
+    dict
+        The record of the run, as in its `run.json`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is wrong or the study has no such run; nothing has started.
+    NotebookFailed
+        If a cell failed. The executed copy is kept under `failed/`, earlier results stay.
+    """
+    runs = plan(config)
+    if name not in runs:
+        raise ValueError(f"study {config.name}: expected one of {', '.join(runs)}, got {name!r}")
+    run = runs[name]
+    reports = resolve(run.parameters["reports"])
+    failed = reports / "failed" / f"{name}.txt"
+    with alone(run.done.with_name(f".{name}.lock"), f"{name} of study {config.name}", wait=True):
+        inputs = [result for other in run.reads for result in runs[other].results] + run.files()
+        depends = {
+            "parameters": run.parameters,
+            "code": run.code(),
+            "inputs": {_shown(path): provenance.file_digest(path) for path in inputs},
+        }
+        fingerprint = hashlib.blake2b(json.dumps(depends, sort_keys=True).encode(), digest_size=16).hexdigest()
+        record = _earlier(reports / "runs" / f"{name}.json", fingerprint)
+        if record is not None:
+            _say(f"{name}: nothing it depends on has changed")
+        else:
+            _say(f"{name}: running")
+            try:
+                record = _execute(run, reports, threads or run.threads, {"fingerprint": fingerprint, **depends})
+            except NotebookFailed as error:
+                write_text(failed, f"{error}\n")
+                raise
+            _say(f"{name}: done in {record['seconds']:.0f} s, {record['peak_memory_gb']:.1f} GB")
+        failed.unlink(missing_ok=True)
+        write_text(run.done, json.dumps(record["outputs"], indent=1) + "\n")
+    return record
+
+
+def _execute(run, reports, threads, depends):
+    executed, failed = reports / "notebooks" / f"{run.name}.ipynb", reports / "failed" / f"{run.name}.ipynb"
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    run.done.parent.mkdir(parents=True, exist_ok=True)
+    started, clock = datetime.now().astimezone(), time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="study-", dir=_short_folder()) as scratch, peak_memory() as memory:
+        copy = Path(scratch) / "executed.ipynb"
+        try:
+            papermill.execute_notebook(
+                str(run.notebook),
+                str(copy),
+                parameters=run.parameters,
+                kernel_name="python3",
+                language="python",
+                progress_bar=sys.stderr.isatty(),
+                cwd=run.notebook.parent,
+                kernel_manager_class=_kernel(scratch, threads),
+            )
+        except (PapermillExecutionError, DeadKernelError) as error:
+            _keep(copy, failed)
+            raise NotebookFailed(f"{_what_failed(run, error, failed)}; see {_shown(failed)}") from None
+        software = Path(scratch) / "backend.json"
+        backend = json.loads(software.read_text()) if software.is_file() else {"backend": None, "devices": []}
+        lost = [path.name for path in run.results if not path.exists()]
+        if lost:
+            raise NotebookFailed(f"{run.name}: ran, but did not write {', '.join(lost)}")
+        write_text(reports / "html" / f"{run.name}.html", notebook_page(nbformat.read(copy, 4), run.name))
+        _keep(copy, executed)
+    failed.unlink(missing_ok=True)
+    kept = [*run.results, *(reports / kind / run.name for kind in ("tables", "figures"))]
+    record = {
+        "run": run.name,
+        **depends,
+        "outputs": {_shown(path): provenance.file_digest(path) for path in kept if path.exists()},
+        "seed": run.parameters.get("seed"),
+        "git_commit": provenance.git_commit(project_root()),
+        "lock": provenance.file_digest(project_root() / "requirements.lock"),
+        "versions": provenance.versions(),
+        **backend,
+        "machine": provenance.machine(),
+        "threads": threads,
+        "start": started.isoformat(timespec="milliseconds"),
+        "seconds": round(time.perf_counter() - clock, 3),
+        "peak_memory_gb": round(memory.gb, 3),
+    }
+    write_text(reports / "runs" / f"{run.name}.json", json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def _say(sentence):
+    print(f"{datetime.now():%H:%M:%S} {sentence}", file=sys.stderr, flush=True)
+
+
+def _earlier(path, fingerprint):
+    """Record of an earlier run on the same code, parameters and inputs, if its results are still as it left them."""
+    if not path.is_file():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    intact = all(provenance.file_digest(resolve(kept)) == digest for kept, digest in record["outputs"].items())
+    return record if intact and record["fingerprint"] == fingerprint else None
+
+
+def _shown(path):
+    """A path as people and records should see it: from the project's root where it is inside."""
+    path = Path(path)
+    return (path.relative_to(project_root()) if path.is_relative_to(project_root()) else path).as_posix()
+
+
+def _keep(source, target):
+    """Move a file into place in one step, even from another disk."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(source, beside)
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _what_failed(run, error, failed):
+    """A sentence that names the cell: its number as shown beside it, and its first line of code."""
+    if isinstance(error, PapermillExecutionError):
+        number, source, what = error.exec_count, error.source, f"{error.ename}: {error.evalue}"
+    else:
+        cells = [c for c in nbformat.read(failed, 4).cells if c.metadata.get("papermill", {}).get("start_time")]
+        number, source = len([c for c in cells if c.cell_type == "code"]), cells[-1].source if cells else ""
+        what = "the kernel was stopped from outside or ran out of memory"
+    lines = [line for line in source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return f"{run.name}: cell [{number}] `{lines[0].strip() if lines else ''}` stopped, {what}"
+
+
+def _short_folder():
+    """A temporary folder whose path leaves room for a socket's name (about 100 characters are allowed)."""
+    return None if len(tempfile.gettempdir()) < 60 else "/tmp"
+
+
+def _kernel(scratch, threads):
+    """A kernel manager that starts the running interpreter, over sockets in a folder of its own.
+
+    No installed kernelspec is needed; kernels side by side cannot take each other's TCP ports; a user's own IPython
+    start-up files stay out of the study.
+    """
+    spec = KernelSpec(
+        argv=[
+            sys.executable,
+            "-Xfrozen_modules=off",
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            "{connection_file}",
+            "--IPKernelApp.extensions=studykit.provenance",
+        ],
+        display_name="Python 3",
+        language="python",
+        env={
+            "IPYTHONDIR": str(Path(scratch) / "ipython"),
+            "PYTHONHASHSEED": "0",
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            "STUDYKIT_BACKEND_NOTE": str(Path(scratch) / "backend.json"),
+            "STUDYKIT_ROOT": str(project_root()),
+            "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+            **dict.fromkeys(
+                ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"),
+                str(threads),
+            ),
+            "TF_NUM_INTEROP_THREADS": str(threads),
+        },
+    )
+
+    class Kernel(AsyncKernelManager):
+        """Over sockets, with the running interpreter."""
+
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs, transport="ipc", connection_file=str(Path(scratch) / "kernel.json"))
+            self._kernel_spec = spec
+
+    return Kernel
+
+
+@contextlib.contextmanager
+def peak_memory():
+    """Largest memory of this process's children together while the block runs, sampled five times a second.
+
+    Yields
+    ------
+    types.SimpleNamespace
+        Its `gb` grows; memory that processes share counts in each.
+    """
+    peak, stop, this = SimpleNamespace(gb=0.0), threading.Event(), psutil.Process()
+
+    def watch():
+        while not stop.wait(0.2):
+            total = 0
+            for child in this.children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    total += child.memory_info().rss
+            peak.gb = max(peak.gb, total / 1e9)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        watcher.join()
+
+
+@contextlib.contextmanager
+def alone(path, what, wait=False):
+    """Hold a lock that ends with this process, however it ends.
+
+    Parameters
+    ----------
+    path : path-like
+        Lock file; it stays, empty of meaning once nobody holds it.
+    what : str
+        What is being done, for the message to others.
+    wait : bool
+        Wait for the other one rather than refuse.
+
+    Raises
+    ------
+    RuntimeError
+        If another process holds the lock, naming it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            other = file.read().strip() or "another process"
+            if not wait:
+                raise RuntimeError(f"{what} is already running ({other}); wait for it or end it") from None
+            _say(f"{what} is still running ({other}); waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} since {datetime.now():%Y-%m-%d %H:%M}")
+        file.flush()
+        yield

@@ -1,0 +1,240 @@
+"""The study as pages: each notebook's, and one that tells the whole; both open from a file, without a network."""
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import jinja2
+import mistune
+import nbformat
+import pandas as pd
+from markupsafe import Markup
+from traitlets.config import Config
+
+from studykit.plan import plan
+from studykit.report import write_text
+from studykit.study import resolve
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_SHOWN_ROWS = 24
+_LARGE_SVG = 400_000  # bytes; above it a picture in pixels loads faster
+_DATA = {
+    "gaitlab": (
+        "Simulated data.",
+        "Nobody was filmed: bodies, clothing, walking and both cameras are a simulated laboratory, so the truth is "
+        "known to the pixel. How far its numbers hold for real people only real recordings can tell.",
+    ),
+    "bvh": (
+        "Real walking, simulated cameras.",
+        "The movement is motion capture of real people; the two cameras that see it are computed, without pictures.",
+    ),
+    "pose2sim": ("Real video.", "One person before synchronized cameras, the demonstration recording of Pose2Sim."),
+    "table": ("Your recordings.", "As listed in the Study table of this configuration."),
+}
+_SCALE_NOTES = {"smoke": "Smoke scale: this run only shows that the whole chain works; its numbers mean nothing."}
+
+
+def notebook_page(notebook, run):
+    """An executed notebook as one HTML page: pictures inside, code folded away, no script.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+    run : str
+        Its run, for the way back to the study's page.
+
+    Returns
+    -------
+    str
+    """
+    from nbconvert import HTMLExporter  # half a second that the study's page does not need
+
+    priority = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
+    exporter = HTMLExporter(
+        config=Config({"NbConvertBase": {"display_data_priority": priority}}),
+        template_name="notebook",
+        extra_template_basedirs=[str(_TEMPLATES)],
+        exclude_anchor_links=True,
+    )
+    exporter.register_preprocessor("nbconvert.preprocessors.CoalesceStreamsPreprocessor", enabled=True)
+    page = {
+        "title": _title(notebook, run),
+        "run": run,
+        "home": "../" * (run.count("/") + 1) + "index.html",
+        "style": _style(),
+    }
+    return exporter.from_notebook_node(notebook, resources={"page": page})[0]
+
+
+def write_study_page(config, failures=()):
+    """Gather the headline numbers in `summary.json` and tell the study in `index.html`.
+
+    Parameters
+    ----------
+    config : StudyConfig
+    failures : sequence of str
+        What stopped, in sentences.
+
+    Returns
+    -------
+    dict
+        The summary: headline numbers by run; under "study" the times in s and the largest peak memory in GB.
+    """
+    runs = plan(config)
+    reports = resolve(f"reports/{config.name}")
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in _of_each(runs, reports, "runs", ".json")]
+    summary = {
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name in runs
+        if (path := reports / "headline" / f"{name}.json").is_file()
+    }
+    summary["study"] = {
+        "setup_s": _setup_seconds(),
+        "study_s": busy_seconds(records),
+        "peak_memory_gb": max((record["peak_memory_gb"] for record in records), default=None),
+    }
+    write_text(reports / "summary.json", json.dumps(summary, indent=1) + "\n")
+
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
+    seconds = {record["run"]: record["seconds"] for record in records}
+    kind, what = _DATA[config.dataset]
+    page = environment.get_template("index.html.j2").render(
+        name=config.name,
+        story=_story(config),
+        data={"kind": kind, "what": what},
+        scale_note=_SCALE_NOTES.get(config.name),
+        failures=failures,
+        style=Markup(_style()),
+        study=_labelled(summary["study"]),
+        parts=[_part(run, reports, summary, seconds.get(run.name)) for run in runs.values()],
+        records=records,
+    )
+    write_text(reports / "index.html", page + "\n")
+    return summary
+
+
+def busy_seconds(records):
+    """Seconds during which at least one notebook ran: side by side counts once, a pause between does not count."""
+    spans = sorted((datetime.fromisoformat(r["start"]).timestamp(), r["seconds"]) for r in records)
+    busy, until = 0.0, float("-inf")
+    for start, seconds in spans:
+        busy += max(0.0, start + seconds - max(start, until))
+        until = max(until, start + seconds)
+    return round(busy, 1) if spans else None
+
+
+def _of_each(runs, reports, kind, suffix):
+    paths = [reports / kind / f"{name}{suffix}" for name in runs]
+    return [path for path in paths if path.is_file()]
+
+
+def _setup_seconds():
+    """How long `make` took to set up this environment, s; None where it was made otherwise."""
+    noted = Path(sys.prefix) / "setup_seconds"
+    return float(noted.read_text()) if noted.is_file() else None
+
+
+def _story(config):
+    pose = (
+        "A network learns from a few labelled frames to find neck, hip, knee, ankle, heel and toe, and finds them in "
+        "every frame of both views."
+        if config.pose == "network"
+        else "The keypoints of both views come with the study."
+    )
+    truth = " At the end every step is measured against the known truth." if config.truth else ""
+    return (
+        "People walk past two cameras that face each other. "
+        f"{pose} The opposite view is mirrored and aligned, steps are cut into gait cycles, and statistics ask "
+        f"whether the view changes what is measured.{truth}"
+    )
+
+
+def _part(run, reports, summary, seconds):
+    executed = reports / "notebooks" / f"{run.name}.ipynb"
+    there = executed.is_file()
+    notebook = nbformat.read(executed if there else run.notebook, 4)
+    return {
+        "run": run.name,
+        "title": _title(notebook, run.name),
+        "page": f"html/{run.name}.html" if there else None,
+        "intro": _html(_introduction(notebook)),
+        "conclusion": _html(_conclusion(notebook)),
+        "numbers": _labelled(summary.get(run.name, {})),
+        "figures": _figures(reports, run.name),
+        "tables": [_table(path, reports) for path in sorted((reports / "tables" / run.name).glob("*.csv"))],
+        "seconds": None if seconds is None else _duration(seconds),
+    }
+
+
+def _title(notebook, otherwise):
+    first = notebook.cells[0].source.strip().partition("\n")[0] if notebook.cells else ""
+    return first.lstrip("# ") or otherwise
+
+
+def _introduction(notebook):
+    return notebook.cells[0].source.strip().partition("\n")[2] if notebook.cells else ""
+
+
+def _conclusion(notebook):
+    """What the notebook's last cell said in words."""
+    said = [
+        "".join(output["data"]["text/markdown"])
+        for output in (notebook.cells[-1].get("outputs", []) if notebook.cells else [])
+        if "text/markdown" in output.get("data", {})
+    ]
+    return "\n\n".join(said)
+
+
+def _html(markdown):
+    return Markup(mistune.create_markdown(escape=True, plugins=["table"])(markdown)) if markdown else ""
+
+
+def _figures(reports, run):
+    found = []
+    for png in sorted((reports / "figures" / run).glob("*.png")):
+        svg, data = png.with_suffix(".svg"), png.with_suffix(".csv")
+        best = svg if svg.is_file() and svg.stat().st_size < _LARGE_SVG else png
+        found.append(
+            {
+                "path": best.relative_to(reports).as_posix(),
+                "label": _label(png.stem),
+                "data": data.relative_to(reports).as_posix() if data.is_file() else None,
+            }
+        )
+    return found
+
+
+def _table(path, reports):
+    table = pd.read_csv(path)
+    shown = table.head(_SHOWN_ROWS).to_html(index=False, border=0, na_rep="", float_format="{:.4g}".format)
+    return {
+        "label": _label(path.stem),
+        "html": Markup(shown),
+        "rows": len(table),
+        "shown": min(len(table), _SHOWN_ROWS),
+        "path": path.relative_to(reports).as_posix(),
+    }
+
+
+def _label(name):
+    return name.replace("_", " ").replace("-", " ").strip().capitalize()
+
+
+def _labelled(numbers):
+    """Numbers as people read them: four digits, and a dash for what could not be measured."""
+    return [(name.replace("_", " "), _shown(value)) for name, value in numbers.items()]
+
+
+def _shown(value):
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _duration(seconds):
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+
+
+def _style():
+    return (_TEMPLATES / "style.css").read_text(encoding="utf-8")

@@ -1,0 +1,81 @@
+"""A study of three notebooks that take no time: numbers, their doubles, their sum; in a folder with a space."""
+
+import json
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SHARED = """\
+seed: int = 1  # any whole number from 0
+derived: str = "data/derived/tiny"  # folder of derived data
+reports: str = "reports/tiny"  # folder of reports
+"""
+IMPORTS = """\
+import json
+import numpy as np
+import pandas as pd
+from studykit.report import headline, require, save_table, write_text
+from studykit.study import resolve
+derived, reports = resolve(derived), resolve(reports)
+"""
+NOTEBOOKS = {
+    "10_numbers": (
+        "# Numbers\n\nDraws some numbers. They <b>mean</b> nothing.",
+        SHARED + 'count: int = 5  # numbers, 1 to 10\nsource: str = ""  # a file with numbers; "": draws them\n',
+        'numbers = np.random.default_rng(seed).random(count) if source == "" else np.loadtxt(resolve(source))',
+        'write_text(derived / "numbers/numbers.json", json.dumps(list(numbers)))',
+        'headline("10_numbers", reports, numbers_count=len(numbers))',
+    ),
+    "20_doubles": (
+        "# Doubles\n\nTwice each number.",
+        SHARED + "factor: float = 2.0  # how many times, 1 to 3\nwait_s: float = 0.0  # idle time, s, 0 to 60\n",
+        'numbers = json.loads(require(derived / "numbers/numbers.json", made_by="10_numbers").read_text())',
+        'import time\n(derived / "waiting").touch()\ntime.sleep(wait_s)',
+        'doubles = pd.DataFrame({"double": [factor * number for number in numbers]})',
+        'save_table(doubles, derived / "doubles")\nsave_table(doubles, reports / "tables/20_doubles/doubles")',
+    ),
+    "30_sum": (
+        "# Sum\n\nThe sum of the doubles.",
+        SHARED,
+        'doubles = pd.read_csv(require(derived / "doubles.csv", made_by="20_doubles"))',
+        'headline("30_sum", reports, total_m=doubles.double.sum())',
+        'from IPython.display import Markdown\nMarkdown(f"The sum of {len(doubles)} doubles is **known**.")',
+    ),
+}
+TABLE = """\
+10_numbers: {writes: [numbers]}
+20_doubles: {reads: [10_numbers], writes: [doubles.csv]}
+30_sum: {reads: [20_doubles], when: {truth: true}}
+"""
+
+
+def write_notebook(path, title, parameters, *code):
+    """A stripped notebook: title, parameters cell, imports, then one cell for each piece of code."""
+    cells = [{"cell_type": "markdown", "id": "title", "metadata": {}, "source": title}]
+    for n, source in enumerate((parameters, IMPORTS, *code)):
+        metadata = {"tags": ["parameters"]} if n == 0 else {}
+        cell = {"cell_type": "code", "id": f"c{n}", "metadata": metadata, "source": source}
+        cells.append({**cell, "outputs": [], "execution_count": None})
+    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    content = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def make_tiny_study(root):
+    """Lay out the study in a folder, as a project of its own that uses the real Snakefile."""
+    for folder in ("notebooks", "config", "workflow"):
+        (root / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "workflow/Snakefile", root / "workflow/Snakefile")
+    (root / "workflow/notebooks.yaml").write_text(TABLE)
+    for name, (title, parameters, *code) in NOTEBOOKS.items():
+        write_notebook(root / "notebooks" / f"{name}.ipynb", title, parameters, *code)
+    write_config(root)
+    return root
+
+
+def write_config(root, **notebooks):
+    """Configuration of the tiny study, with parameters for its notebooks."""
+    settings = {"version": 1, "name": "tiny", "seed": 1, "dataset": "gaitlab", "truth": True}
+    path = root / "config/tiny.yaml"
+    path.write_text(json.dumps(settings | {"notebooks": {f"{k}": v for k, v in notebooks.items()}}))
+    return path
