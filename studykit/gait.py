@@ -1,0 +1,422 @@
+"""Gait events, cycles of 101 points, joint angles and spatiotemporal parameters of one leg.
+
+Tracks are gait6 in walking coordinates (x grows along the walk, y upward), so that both walking directions are alike.
+"""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.interpolate import CubicSpline
+from scipy.signal import find_peaks
+
+from studykit.skeletons import LEG, convert
+from studykit.tracks import build_tracks
+from studykit.views import parabola_peak
+
+METHODS = ("velocity", "distance")
+REFERENCES = ("neck", "mid_hip")
+JOINTS = ("hip", "knee", "ankle")
+PERCENT = np.arange(101)
+CYCLE_COLUMNS = ("start_s", "toe_off_s", "end_s", "kept", "reason")
+
+
+def heel_strikes(ankle, reference, fps, *, min_stride_s=0.6):
+    """Heel strikes of one foot from its horizontal distance to the body.
+
+    A foot lands when it is farthest ahead of the reference point (Zeni et al. 2008, Gait Posture 27:710; thesis 002,
+    section 2.5). The peak of a parabola through the three samples around each maximum gives sub-frame times. Forward
+    swing ends a little before the foot is on the ground, so that these times are early by about 0.02 s.
+
+    Parameters
+    ----------
+    ankle, reference : ndarray (time,)
+        Position along the walk; x grows in the walking direction. NaN where unknown.
+    fps : float
+        Frames per second.
+    min_stride_s : float
+        Two strikes of one foot are at least this far apart, s.
+
+    Returns
+    -------
+    ndarray (strikes,)
+        Times of heel strike, s, ascending. A maximum at the record's first or last frame is none.
+
+    Raises
+    ------
+    ValueError
+        If the tracks differ in length, or fewer samples than one stride's are known.
+    """
+    return _peaks(*_distance(ankle, reference, fps, min_stride_s), fps, min_stride_s)
+
+
+def toe_offs(ankle, reference, fps, *, min_stride_s=0.6):
+    """Toe-offs of one foot: where it is farthest behind the reference; else as `heel_strikes`."""
+    distance, known = _distance(ankle, reference, fps, min_stride_s)
+    return _peaks(-distance, known, fps, min_stride_s)
+
+
+def _distance(ankle, reference, fps, min_stride_s):
+    ankle, reference = np.asarray(ankle, float), np.asarray(reference, float)
+    if ankle.shape != reference.shape:
+        raise ValueError(
+            f"expected ankle and reference of one length, got {ankle.shape} and {reference.shape}; cut both alike"
+        )
+    distance = ankle - reference
+    known = np.isfinite(distance)
+    if known.sum() < min_stride_s * fps:
+        raise ValueError(
+            f"expected at least one stride ({min_stride_s:g} s, {round(min_stride_s * fps)} frames) of known "
+            f"positions, got {int(known.sum())} frames"
+        )
+    return distance, known
+
+
+def _peaks(distance, known, fps, min_stride_s):
+    frames = np.arange(len(distance))
+    bridged = np.interp(frames, frames[known], distance[known])
+    # A step's swing spans the whole range; ripples within stance do not.
+    peaks, _ = find_peaks(bridged, distance=max(1, round(min_stride_s * fps)), prominence=0.3 * np.ptp(bridged))
+    peaks = [p for p in peaks if known[p - 1 : p + 2].all()]
+    return np.array([p + parabola_peak(bridged, p) for p in peaks]) / fps
+
+
+def half_speed(x, fps, near, *, landing, speed, reach_s=0.16):
+    """When a foot stops or starts: its forward speed passes half the walking speed.
+
+    A foot swings faster than the body walks and stands still on the ground. A camera of 25 frames a second, and any
+    low-pass filter, spreads that stop over some frames, symmetrically, so that it lies where half of the drop is
+    over; half the walking speed, as the swinging foot has about the body's speed just before it lands. (The same
+    reasoning for the toe, which lies still until it leaves.) A cubic spline through the samples gives sub-frame
+    times.
+
+    Parameters
+    ----------
+    x : ndarray (time,)
+        Position along the walk, NaN where unknown.
+    fps : float
+    near : ndarray (events,)
+        Rough times to look around, s.
+    landing : bool
+        Whether the foot stops (heel strike) or starts (toe-off).
+    speed : float
+        Walking speed, units of x per second.
+    reach_s : float
+        How far from the rough time to look, s.
+
+    Returns
+    -------
+    ndarray (events,)
+        s; NaN where the speed does not pass that value, or positions around are unknown.
+    """
+    known = np.flatnonzero(np.isfinite(x))
+    spline = CubicSpline(known / fps, x[known])
+    out = np.full(len(near), np.nan)
+    for i, time in enumerate(near):
+        fine = np.arange(time - reach_s, time + reach_s, 0.001)
+        frames = np.arange(np.floor(fine[0] * fps), np.ceil(fine[-1] * fps) + 1).astype(int)
+        if frames[0] < 0 or frames[-1] >= len(x) or not np.isfinite(x[frames]).all():
+            continue
+        fast = spline(fine, 1) > 0.5 * speed
+        passed = np.flatnonzero(fast[:-1] & ~fast[1:] if landing else ~fast[:-1] & fast[1:])
+        if len(passed):
+            out[i] = fine[passed[np.argmin(np.abs(fine[passed] - time))]] + 0.0005
+    return out
+
+
+def find_events(tracks, *, reference="neck", method="velocity", min_stride_s=0.6):
+    """Heel strikes and toe-offs of the tracks' leg.
+
+    Parameters
+    ----------
+    tracks : xarray.Dataset
+        gait6, walking coordinates, one individual, one view.
+    reference : {"neck", "mid_hip"}
+        The body's position. gait6 has one hip, which stands for their middle.
+    method : {"velocity", "distance"}
+        "distance": the ankle farthest ahead of and behind the reference (thesis 002; Zeni et al. 2008).
+        "velocity": those refined by where heel and toe stop and start (`half_speed`).
+    min_stride_s : float
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns event ("heel_strike", "toe_off"), time_s; ascending.
+
+    Raises
+    ------
+    ValueError
+        If reference or method are unknown, or too little of the record is known.
+    """
+    if method not in METHODS:
+        raise ValueError(f"expected method one of {METHODS}, got {method!r}")
+    x = {str(k): tracks.position.sel(keypoints=k, space="x").values[:, 0] for k in tracks.keypoints.values}
+    body = x[_reference_point(reference)]
+    fps, start = tracks.attrs["fps"], float(tracks.time[0])
+    strikes = heel_strikes(x["ankle"], body, fps, min_stride_s=min_stride_s)
+    offs = toe_offs(x["ankle"], body, fps, min_stride_s=min_stride_s)
+    if method == "velocity":
+        speed = _slope(body, fps)
+        strikes = half_speed(x["heel"], fps, strikes, landing=True, speed=speed)
+        offs = half_speed(x["toe"], fps, offs, landing=False, speed=speed)
+    events = pd.DataFrame(
+        {
+            "event": ["heel_strike"] * len(strikes) + ["toe_off"] * len(offs),
+            "time_s": np.concatenate([strikes, offs]) + start,
+        }
+    )
+    return events.dropna().sort_values("time_s", kind="stable").reset_index(drop=True)
+
+
+def _reference_point(reference):
+    if reference not in REFERENCES:
+        raise ValueError(f"expected reference one of {REFERENCES}, got {reference!r}")
+    return "neck" if reference == "neck" else "hip"
+
+
+def _slope(x, fps):
+    known = np.isfinite(x)
+    return float(np.polyfit(np.flatnonzero(known) / fps, x[known], 1)[0])
+
+
+def find_cycles(tracks, events, *, min_stride_s=0.6, max_stride_s=2.0):
+    """Gait cycles: from a heel strike to the next one of the same leg.
+
+    Parameters
+    ----------
+    tracks : xarray.Dataset
+        The tracks that the events come from.
+    events : pandas.DataFrame
+        As from `find_events`, of one leg.
+    min_stride_s, max_stride_s : float
+        Shorter and longer cycles are dropped: no stride, or a strike was missed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns start_s, toe_off_s, end_s, kept, reason ("" if kept). The incomplete cycles before the first and
+        after the last strike are listed too, as "outside the record".
+    """
+    strikes = events.time_s[events.event == "heel_strike"].to_numpy()
+    offs = events.time_s[events.event == "toe_off"].to_numpy()
+    first, last = float(tracks.time[0]), float(tracks.time[-1])
+    if len(strikes) == 0:
+        return pd.DataFrame([(first, np.nan, last, False, "no heel strike")], columns=CYCLE_COLUMNS)
+    rows = [(first, np.nan, strikes[0], False, "outside the record")]
+    for start, end in itertools.pairwise(strikes):
+        inside = offs[(offs > start) & (offs < end)]
+        if not min_stride_s <= end - start <= max_stride_s:
+            reason = f"lasts less than {min_stride_s:g} s or more than {max_stride_s:g} s"
+        elif not _known_throughout(tracks, start, end):
+            reason = "positions missing"
+        elif len(inside) != 1:
+            reason = "no toe-off" if len(inside) == 0 else "several toe-offs"
+        else:
+            reason = ""
+        rows.append((start, inside[0] if len(inside) == 1 else np.nan, end, not reason, reason))
+    rows.append((strikes[-1], np.nan, last, False, "outside the record"))
+    return pd.DataFrame(rows, columns=CYCLE_COLUMNS)
+
+
+def _known_throughout(tracks, start, end):
+    frames = _frames_around(tracks, start, end)
+    return bool(np.isfinite(tracks.position.values[frames]).all())
+
+
+def _frames_around(tracks, start, end):
+    time = tracks.time.values
+    return slice(max(0, np.searchsorted(time, start, side="right") - 1), np.searchsorted(time, end) + 1)
+
+
+def over_cycles(values, cycles):
+    """A quantity over each kept cycle, at 0, 1, ... 100 % of it.
+
+    Parameters
+    ----------
+    values : xarray.DataArray (time, ...)
+    cycles : pandas.DataFrame
+        As from `find_cycles`.
+
+    Returns
+    -------
+    xarray.DataArray (cycle, percent, ...)
+        Linear between frames; `.mean("cycle")` is the trial's average.
+    """
+    kept = cycles[cycles.kept]
+    curves = [
+        values.interp(time=start + (end - start) * PERCENT / 100).drop_vars("time").rename(time="percent")
+        for start, end in zip(kept.start_s, kept.end_s, strict=True)
+    ]
+    if not curves:
+        return (values.isel(time=[0] * 101).drop_vars("time").rename(time="percent") * np.nan).expand_dims(cycle=0)
+    return xr.concat(curves, dim="cycle").assign_coords(percent=PERCENT)
+
+
+def keypoint_curves(tracks, cycles, *, reference="neck", neck_origin="heel_strike"):
+    """Keypoints over each cycle: x relative to the reference, y above the bottom of the image.
+
+    Parameters
+    ----------
+    tracks : xarray.Dataset
+        gait6, walking coordinates, one individual, one view.
+    cycles : pandas.DataFrame
+    reference : {"neck", "mid_hip"}
+        Subtracted from every other keypoint's x (thesis 002, section 2.5).
+    neck_origin : {"heel_strike", "frame"}
+        x of the reference itself: its way since the heel strike, or its place in the image. The thesis does not
+        say; the place in the image depends on where a cycle happens to begin.
+
+    Returns
+    -------
+    xarray.DataArray (cycle, percent, space, keypoints)
+    """
+    if neck_origin not in ("heel_strike", "frame"):
+        raise ValueError(f"expected neck_origin 'heel_strike' or 'frame', got {neck_origin!r}")
+    body = _reference_point(reference)
+    curves = over_cycles(tracks.position.isel(individuals=0, drop=True), cycles).copy()
+    way = curves.sel(space="x", keypoints=body).copy()
+    curves.loc[{"space": "x"}] = curves.sel(space="x") - way
+    curves.loc[{"space": "x", "keypoints": body}] = way - way.isel(percent=0) if neck_origin == "heel_strike" else way
+    return curves
+
+
+def joint_angles(position):
+    """Sagittal hip, knee and ankle angles from gait6 points in walking coordinates.
+
+    Hip: thigh (hip to knee) against the vertical, positive with the knee in front. (The trunk would be the other
+    choice, but a line from neck to one hip tilts in perspective as the person crosses the image.)
+    Knee: shank (knee to ankle) against the thigh, 0 straight, flexion positive.
+    Ankle: foot (heel to toe) against the shank, 0 at a right angle, dorsiflexion positive.
+
+    Parameters
+    ----------
+    position : xarray.DataArray (..., space, keypoints)
+        Any unit; the same function serves images and true points projected on the sagittal plane.
+
+    Returns
+    -------
+    xarray.DataArray (..., joint)
+        deg.
+    """
+
+    def direction(start, end):
+        along = position.sel(keypoints=end, drop=True) - position.sel(keypoints=start, drop=True)
+        # 0 for a segment that hangs straight down, positive when its end is in front.
+        return np.degrees(np.arctan2(along.sel(space="x", drop=True), -along.sel(space="y", drop=True)))
+
+    thigh, shank, foot = direction("hip", "knee"), direction("knee", "ankle"), direction("heel", "toe")
+    angles = xr.concat([thigh, thigh - shank, foot - shank - 90], dim=xr.Variable("joint", list(JOINTS)))
+    angles = (angles + 180) % 360 - 180
+    return angles.transpose(..., "joint").rename("angle").assign_attrs(unit="deg")
+
+
+def cycle_parameters(tracks, cycles, opposite=None):
+    """Spatiotemporal parameters of every kept cycle.
+
+    Step length is the distance between the two ankles along the walk at this leg's heel strike (Stenum et al. 2021).
+    One camera tracks one leg, so the other ankle comes from the opposite view on the same clock, each relative to the
+    neck, which both see: an offset between the cameras cancels, and so does, nearly, the perspective of two near
+    legs. Where the opposite view does not know, it is half the stride length, which is right on average for a
+    symmetric walk.
+
+    Parameters
+    ----------
+    tracks : xarray.Dataset
+        gait6, walking coordinates, one individual, one view; lengths come in its unit.
+    cycles : pandas.DataFrame
+    opposite : xarray.Dataset, optional
+        The other leg, from the opposite view or any other source, same unit and clock.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a kept cycle: start_s, stride_time_s, cadence_steps_min, stance_percent, stride_length, step_length,
+        step_source ("both views", "half stride"), speed (of the neck, which swings in no cycle).
+    """
+    kept = cycles[cycles.kept]
+    ankle, neck = (_along(tracks, name) for name in ("ankle", "neck"))
+    start, end = kept.start_s.to_numpy(), kept.end_s.to_numpy()
+    duration = end - start
+    stride = ankle(end) - ankle(start)
+    step = np.full(len(kept), np.nan)
+    if opposite is not None:
+        step = ankle(start) - neck(start) - (_along(opposite, "ankle")(start) - _along(opposite, "neck")(start))
+    return pd.DataFrame(
+        {
+            "start_s": start,
+            "stride_time_s": duration,
+            "cadence_steps_min": 120 / duration,
+            "stance_percent": 100 * (kept.toe_off_s.to_numpy() - start) / duration,
+            "stride_length": stride,
+            "step_length": np.where(np.isfinite(step), step, stride / 2),
+            "step_source": np.where(np.isfinite(step), "both views", "half stride"),
+            "speed": (neck(end) - neck(start)) / duration,
+        }
+    )
+
+
+def _along(tracks, name):
+    """Position of a keypoint along the walk as a function of time."""
+    x = tracks.position.sel(keypoints=name, space="x").values[:, 0]
+    return lambda time: np.interp(time, tracks.time.values, x)
+
+
+def true_walk(truth, side):
+    """The true points of one leg in walking coordinates, m: what perfect sagittal tracks would be.
+
+    Parameters
+    ----------
+    truth : xarray.Dataset
+        With position_3d (time, point, axis), as `gaitlab.load_truth` gives it.
+    side : {"left", "right"}
+
+    Returns
+    -------
+    xarray.Dataset
+        gait6 tracks; attribute unit "m".
+    """
+    points = truth.position_3d.transpose("time", "point", "axis").sel(axis=["x", "y"]).values
+    names = ["neck", *(f"{side}_{name}" for name in LEG)]
+    points = convert(points, [str(p) for p in truth.point.values], names)
+    forward = np.sign(np.nanmean(points[-1, :, 0] - points[0, :, 0]))
+    points[..., 0] *= forward
+    tracks = build_tracks(
+        points.transpose(0, 2, 1),
+        np.ones(points.shape[:2]),
+        ["neck", *LEG],
+        truth.attrs["fps"],
+        width_px=truth.attrs["width_px"],
+        height_px=truth.attrs["height_px"],
+        source_software="truth",
+        coordinate_system="walk",
+    )
+    return tracks.assign_attrs(unit="m", side=side)
+
+
+def true_events(truth, side):
+    """The true contact events of one leg, as `find_events` would give them; empty if the truth has none."""
+    if "event_time" not in truth:
+        return pd.DataFrame({"event": pd.Series(dtype=str), "time_s": pd.Series(dtype=float)})
+    events = pd.DataFrame({"event": truth.event_name.values.astype(str), "time_s": truth.event_time.values})
+    events = events[truth.event_side.values.astype(str) == side]
+    return events.sort_values("time_s", kind="stable").reset_index(drop=True)
+
+
+def match_events(found, true, *, tolerance_s=0.2):
+    """Error of each found event against the nearest true one of its kind.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The found events with true_s and error_s (found - true), NaN where no true event is within the tolerance.
+    """
+    out = found.assign(true_s=np.nan)
+    for kind in out.event.unique():
+        rows = out.index[out.event == kind]
+        times = true.time_s[true.event == kind].to_numpy()
+        if len(times):
+            found_s = out.time_s[rows].to_numpy()
+            nearest = times[np.argmin(np.abs(found_s[:, None] - times[None]), axis=1)]
+            out.loc[rows, "true_s"] = np.where(np.abs(found_s - nearest) <= tolerance_s, nearest, np.nan)
+    return out.assign(error_s=out.time_s - out.true_s)
