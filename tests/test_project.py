@@ -1,0 +1,155 @@
+"""Rules that hold for the project as a whole."""
+
+import ast
+import json
+import re
+import resource
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from studykit.provenance import modules_used
+from studykit.study import load_config
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "studykit"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MODULES = sorted(PACKAGE.rglob("*.py"))
+DEEP_LEARNING = {"keras", "tensorflow", "torch", "jax"}
+CONDA_NAMES = {"matplotlib-base": "matplotlib", "seaborn-base": "seaborn", "pytables": "tables"}
+
+
+def imports(source):
+    """Dotted names that code imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return names
+
+
+def packages(source):
+    return {name.partition(".")[0] for name in imports(source)}
+
+
+def ours(source):
+    """Modules of studykit that code imports, by their first name."""
+    names = {name.split(".")[1] for name in imports(source) if name.startswith("studykit.")}
+    return names & {path.stem for path in PACKAGE.iterdir()}
+
+
+def code_of(notebook):
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+def read(name):
+    return (PACKAGE / name).read_text(encoding="utf-8")
+
+
+def in_folder(name):
+    return [path for path in MODULES if path.is_relative_to(PACKAGE / name)]
+
+
+def test_who_may_import_whom():
+    assert ours(read("skeletons.py")) == set()
+    assert ours(read("tracks.py")) <= {"skeletons"}
+    for path in MODULES:
+        assert "cli" not in ours(path.read_text(encoding="utf-8")), path
+
+
+@pytest.mark.parametrize("path", in_folder("models"), ids=lambda path: path.stem)
+def test_models_use_keras_alone(path):
+    source = path.read_text(encoding="utf-8")
+    assert packages(source) & DEEP_LEARNING <= {"keras"}
+    assert not re.search(r"\btf\.", source)
+    assert ours(source) <= {"models", "skeletons"}
+
+
+@pytest.mark.parametrize("path", in_folder("gaitlab"), ids=lambda path: path.stem)
+def test_laboratory_does_not_need_deep_learning(path):
+    assert not packages(path.read_text(encoding="utf-8")) & DEEP_LEARNING
+
+
+@pytest.mark.parametrize("path", in_folder("stats"), ids=lambda path: path.stem)
+def test_statistics_need_statistics_libraries_only(path):
+    source = path.read_text(encoding="utf-8")
+    allowed = {"numpy", "pandas", "scipy", "statsmodels", "pingouin", "spm1d", "xarray", "studykit"}
+    assert packages(source) - set(sys.stdlib_module_names) <= allowed
+    assert ours(source) <= {"stats"}
+
+
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if "42" <= p.stem[:2] <= "44"], ids=lambda p: p.stem)
+def test_analysis_notebooks_start_without_deep_learning(path):
+    code = code_of(path)
+    assert not packages(code) & DEEP_LEARNING
+    for module in modules_used(code):
+        assert not packages(module.read_text(encoding="utf-8")) & DEEP_LEARNING, module
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_committed_stripped_and_short(path):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["metadata"]["kernelspec"]["name"] == "python3"
+    assert content["cells"][0]["cell_type"] == "markdown" and content["cells"][0]["source"][0].startswith("# ")
+    for cell in content["cells"]:
+        assert not cell.get("outputs") and cell.get("execution_count") is None
+        if cell["cell_type"] == "code":
+            functions = [n for n in ast.walk(ast.parse("".join(cell["source"]))) if isinstance(n, ast.FunctionDef)]
+            assert all(function.end_lineno - function.lineno < 10 for function in functions)
+
+
+def declared():
+    """Requirements of pyproject.toml by name: what the study needs, then what its development needs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = project["dependencies"] + project["optional-dependencies"]["dev"]
+    return {requirement.name: requirement for requirement in map(Requirement, lines)}
+
+
+def test_conda_environment_asks_for_the_same_packages():
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
+    by_conda = [line for line in listed if isinstance(line, str)]
+    by_pip = next(line["pip"] for line in listed if isinstance(line, dict))
+    by_conda.remove("pip"), by_conda.remove("make"), by_conda.remove("python=3.11")
+    environment = {}
+    for requirement in map(Requirement, by_conda + by_pip):
+        environment[CONDA_NAMES.get(requirement.name, requirement.name)] = str(requirement.specifier)
+    assert environment == {name: str(requirement.specifier) for name, requirement in declared().items()}
+
+
+def test_lock_satisfies_every_requirement_with_hashes_and_without_addresses():
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, flags=re.MULTILINE))
+    wrong = [str(r) for name, r in declared().items() if not r.specifier.contains(locked.get(name, "0"))]
+    assert wrong == []
+    assert "://" not in text and "--index-url" not in text
+    entries = re.split(r"^(?=[a-z0-9-]+==)", text, flags=re.MULTILINE)[1:]
+    assert [entry.partition(" ")[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+def test_command_line_answers_at_once():
+    spent = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "studykit.cli", "--help"], check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(spent) < 0.5
+
+
+def test_configurations_are_named_as_their_files():
+    for path in (ROOT / "config").glob("*.yaml"):
+        assert load_config(path).name == path.name.split(".")[0]
+
+
+def test_ci_runs_the_command_of_the_readme():
+    assert "make test" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
