@@ -1,0 +1,149 @@
+"""How often each test finds a perspective effect where there is none."""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from studykit.stats import anova, curves
+
+CHUNK = 50  # studies held in memory at once
+
+
+def simulate_null(
+    n_studies,
+    participants=32,
+    trials=2,
+    seed=0,
+    *,
+    views=2,
+    percents=101,
+    participant_sd_px=3.0,
+    trial_sd_px=2.0,
+    harmonics=6,
+):
+    """Curves of studies without a perspective effect, although the views of each person do differ.
+
+    Every participant has a smooth difference between the views (the two legs, the place on the walkway) that all the
+    participant's trials share, and every trial one more (a camera that was moved); both have the mean zero over
+    participants, so that there is no perspective effect in the population. Half of each variance is an offset, half
+    a shape of the first harmonics of the cycle with falling power.
+
+    Parameters
+    ----------
+    n_studies, participants, trials : int
+    seed : int
+    views, percents : int
+    participant_sd_px, trial_sd_px : float
+        Spread of the difference between views: between people, and between one person's trials, px. Their
+        intraclass correlation is participant_sd^2 / (participant_sd^2 + trial_sd^2), 0.69 as they stand.
+    harmonics : int
+        Of the random shapes; fewer are smoother.
+
+    Returns
+    -------
+    ndarray (study, participant, trial, percent, view)
+        px
+    """
+    rng = np.random.default_rng([*np.atleast_1d(seed), participants, trials])
+    phase = 2 * np.pi * np.linspace(0, 1, percents)
+    order = np.arange(1, harmonics + 1)
+    power = 1.0 / order**2
+    scale = np.sqrt(0.5 * power / power.sum())
+    basis = np.concatenate(
+        [
+            [np.full(percents, np.sqrt(0.5))],
+            scale[:, None] * np.cos(order[:, None] * phase),
+            scale[:, None] * np.sin(order[:, None] * phase),
+        ]
+    )
+
+    def smooth(*shape):
+        return rng.standard_normal((*shape, len(basis))) @ basis
+
+    walk = 100 * np.cos(phase) + 25 * np.sin(2 * phase)
+    person = walk + 10 * smooth(n_studies, participants, 1, 1)
+    # Each view carries its own part, so that the difference of two views has the spreads asked for.
+    own = participant_sd_px / np.sqrt(2) * smooth(n_studies, participants, 1, views)
+    own = own + trial_sd_px / np.sqrt(2) * smooth(n_studies, participants, trials, views)
+    return np.moveaxis(person + own, -1, -2)
+
+
+def false_positive_rates(n_studies=1000, participants=32, trials=2, seed=0, *, alpha=0.05, permutations=500, **null):
+    """Share of null studies in which each test is significant.
+
+    Parameters
+    ----------
+    n_studies : int
+    participants, trials : int
+        Of each study.
+    seed : int
+    alpha : float
+        Level of every test.
+    permutations : int
+        Of the permutation test; 0 leaves it out.
+    **null
+        Spreads and shape, handed to `simulate_null`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        test, effect, unit ("trial" as published, "participant"), sound (bool), rate, low, high (95 % Wilson interval
+        of the rate), n_studies.
+    """
+    rejected = {}
+
+    def count(test, effect, unit, p):
+        rejected.setdefault((test, effect, unit), []).append(np.atleast_1d(p) < alpha)
+
+    for start in range(0, n_studies, CHUNK):
+        size = min(CHUNK, n_studies - start)
+        values = simulate_null(size, participants, trials, [seed, start], **null)
+        by_trial = anova.f_tests(values.reshape(size, participants * trials, *values.shape[3:]))
+        means = values.mean(2)
+        by_person = anova.f_tests(means)
+        for effect in ("perspective", "interaction"):
+            count("RM-ANOVA", effect, "trial", by_trial[effect]["p_gg"])
+            count("RM-ANOVA", effect, "participant", by_person[effect]["p_gg"])
+        for unit, people in (("trial", values.reshape(size, -1, *values.shape[3:])), ("participant", means)):
+            for differences in people[..., 0] - people[..., 1]:
+                count("SPM paired t", "anywhere in the cycle", unit, curves.random_field(differences)[1])
+        if permutations:
+            flips = curves.sign_flips(participants, permutations, seed)
+            for differences in means[..., 0] - means[..., 1]:
+                peaks = curves.flipped_peaks(differences, flips)
+                count("permutation t", "anywhere in the cycle", "participant", np.mean(peaks >= peaks[0] * (1 - 1e-9)))
+    rows = []
+    for (test, effect, unit), found in rejected.items():
+        positives = int(np.concatenate(found).sum())
+        interval = stats.binomtest(positives, n_studies).proportion_ci(0.95, method="wilson")
+        rows.append((test, effect, unit, unit == "participant", positives / n_studies, *interval, n_studies))
+    return pd.DataFrame(rows, columns=["test", "effect", "unit", "sound", "rate", "low", "high", "n_studies"])
+
+
+def verdict(rates, alpha=0.05):
+    """What the calibration says, in words.
+
+    Parameters
+    ----------
+    rates : pandas.DataFrame
+        From `false_positive_rates`.
+    alpha : float
+
+    Returns
+    -------
+    str
+    """
+    wrong, sound = rates[~rates.sound], rates[rates.sound]
+    worst = wrong.sort_values("rate").iloc[-1]
+    nominal = bool(sound.rate.between(0.6 * alpha, 1.4 * alpha).all())
+    return (
+        f"In {rates.n_studies.max()} studies without any perspective effect, tests that take trials as subjects find "
+        f"one in {100 * wrong.rate.min():.1f} to {100 * wrong.rate.max():.1f} % (worst: {worst.test}, {worst.effect}), "
+        f"tests that take participants in {100 * sound.rate.min():.1f} to {100 * sound.rate.max():.1f} %; "
+        f"{100 * alpha:g} % were allowed. "
+        + (
+            f"All sound tests lie within {60 * alpha:.0f} to {140 * alpha:.0f} %."
+            if nominal
+            else "Not all sound tests keep their level: read their p values with care."
+        )
+    )

@@ -1,0 +1,209 @@
+"""Linear mixed models of scalars: does a view give another stride time, step length, speed or range of motion?"""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import statsmodels.formula.api as smf
+from scipy import stats
+
+from studykit.stats.subjects import MIN_SUBJECTS, Refused, holm, refusals
+
+KEYS = ("participant", "trial", "view")
+
+
+def scalars(table):
+    """One value a participant, trial and view of every numeric column.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With the columns participant, trial, view, and a column a quantity; rows of one recording (its sides, its
+        strides) are averaged.
+
+    Returns
+    -------
+    pandas.DataFrame
+        participant, trial, view, quantity, value.
+    """
+    missing = [name for name in KEYS if name not in table]
+    if missing:
+        raise ValueError(f"scalars: expected the columns {KEYS}, got none named {missing}")
+    quantities = [name for name in table.select_dtypes("number") if name not in KEYS]
+    means = table.groupby(list(KEYS), as_index=False)[quantities].mean()
+    return means.melt(id_vars=list(KEYS), var_name="quantity").dropna(subset="value")
+
+
+def mixed_model(data, samples=2000, seed=0):
+    """Mixed model of one quantity with perspective as fixed effect, fitted by REML.
+
+    Random: each participant's level and *each participant's own perspective effect*, and each trial's level within
+    the participant. Without the second, a person's two trials would count as independent evidence again. Where
+    people have one trial each, only their level can be estimated. In a balanced design the test equals the paired t
+    test of participant means, and like it has participants - 1 degrees of freedom (statsmodels' own z ignores how
+    few people there are).
+
+    Parameters
+    ----------
+    data : pandas.DataFrame
+        participant, trial, view, value; only trials with both views are used.
+    samples : int
+        Bootstrap samples of whole participants; the variances stay as estimated from all (generalised least squares).
+    seed : int
+
+    Returns
+    -------
+    dict
+        difference (first view minus second), low, high (95 %), t, df, p, boot_low, boot_high, mean, random (what the
+        model holds), sd_participant, sd_perspective, sd_trial, sd_residual, n_subjects, n_trials, note (singular or
+        unconverged fits).
+
+    Raises
+    ------
+    Refused
+        If views or participants are too few, nothing varies, or no optimiser converges.
+    """
+    views = sorted(data.view.unique())
+    if len(views) != 2:
+        raise Refused(f"compares two views, got {len(views)} ({', '.join(views)})")
+    both = data[data.groupby(["participant", "trial"]).view.transform("nunique") == 2].copy()
+    n, n_trials = both.participant.nunique(), both.groupby(["participant", "trial"]).ngroups
+    if n < MIN_SUBJECTS:
+        raise Refused(f"needs at least {MIN_SUBJECTS} participants with both views of a trial, got {n}")
+    spread = both.value.std()
+    changes = (
+        both.sort_values("view").groupby(["participant", "trial"]).value.agg(lambda pair: pair.iloc[0] - pair.iloc[1])
+    )
+    if not changes.std() > 1e-9 * max(spread, 1e-300):
+        raise Refused("the views differ by the same amount in every trial: nothing to estimate")
+    both["perspective"] = np.where(both.view == views[0], 0.5, -0.5)
+    both["scaled"] = (both.value - both.value.mean()) / spread
+    repeated = both.groupby("participant").trial.nunique().ge(2).sum() >= MIN_SUBJECTS
+    fit, notes = _fit(both, repeated)
+    variances = _variances(fit, repeated)
+    empty = [name for name, value in variances.items() if value < 1e-4 * fit.scale]
+    if empty:
+        notes.append(f"singular: no variance of {' and '.join(empty)}")
+    estimate, error = fit.fe_params["perspective"] * spread, fit.bse_fe["perspective"] * spread
+    half = stats.t.isf(0.025, n - 1) * error
+    boot = _bootstrap(both, fit, repeated, samples, seed) * spread
+    return {
+        "n_subjects": n,
+        "n_trials": n_trials,
+        "mean": both.value.mean(),
+        "difference": estimate,
+        "low": estimate - half,
+        "high": estimate + half,
+        "t": estimate / error,
+        "df": n - 1,
+        "p": 2 * stats.t.sf(abs(estimate / error), n - 1),
+        "boot_low": boot[0],
+        "boot_high": boot[1],
+        "random": "participant, perspective within participant, trial" if repeated else "participant",
+        **{f"sd_{name}": np.sqrt(max(value, 0)) * spread for name, value in variances.items()},
+        "note": "; ".join(notes),
+    }
+
+
+def _fit(both, repeated):
+    options = {"groups": "participant"}
+    if repeated:
+        options |= {"re_formula": "~perspective", "vc_formula": {"trial": "0 + C(trial)"}}
+    model = smf.mixedlm("scaled ~ perspective", both, **options)
+    for method in ("bfgs", "lbfgs", "powell"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what they warn of is reported in `note`, or refused
+            try:
+                fit = model.fit(reml=True, method=method)
+            except np.linalg.LinAlgError:
+                continue
+        if fit.converged and np.isfinite(fit.bse_fe).all():
+            return fit, [] if method == "bfgs" else [f"converged with {method} only"]
+    raise Refused("the mixed model did not converge with bfgs, lbfgs or powell")
+
+
+def _variances(fit, repeated):
+    found = {"participant": fit.cov_re.iloc[0, 0]}
+    if repeated:
+        found |= {"perspective": fit.cov_re.iloc[1, 1], "trial": fit.vcomp[0]}
+    return {**found, "residual": fit.scale}
+
+
+def _bootstrap(both, fit, repeated, samples, seed):
+    """95 % percentile interval of the fixed effect over participants drawn anew.
+
+    The estimate is (sum_i X_i' V_i^-1 X_i)^-1 sum_i X_i' V_i^-1 y_i over participants i, so that a draw needs only
+    new sums of the same terms.
+    """
+    left, right = [], []
+    for _, person in both.groupby("participant"):
+        x = np.column_stack([np.ones(len(person)), person.perspective])
+        z = x if repeated else x[:, :1]
+        covariance = z @ fit.cov_re.to_numpy() @ z.T + fit.scale * np.eye(len(person))
+        if repeated:
+            covariance += fit.vcomp[0] * (person.trial.to_numpy()[:, None] == person.trial.to_numpy())
+        weighted = np.linalg.solve(covariance, x)
+        left.append(weighted.T @ x)
+        right.append(weighted.T @ person.scaled.to_numpy())
+    n = len(left)
+    draws = np.random.default_rng([seed, n]).multinomial(n, np.full(n, 1 / n), samples).astype(float)
+    left, right = np.tensordot(draws, np.array(left), 1), draws @ np.array(right)
+    return np.percentile(np.linalg.solve(left, right[..., None])[:, 1, 0], [2.5, 97.5])
+
+
+def mixed_table(table, alpha=0.05, samples=2000, seed=0):
+    """Mixed model of every quantity, with Holm's correction over them.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As for `scalars`.
+    alpha : float
+    samples, seed
+        As in `mixed_model`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        quantity, the values of `mixed_model`, p_holm, significant (after Holm), refused.
+    """
+    rows = []
+    for quantity, data in scalars(table).groupby("quantity", sort=False):
+        try:
+            rows.append({"quantity": quantity, **mixed_model(data, samples, seed), "refused": ""})
+        except Refused as reason:
+            rows.append({"quantity": quantity, "refused": str(reason)})
+    columns = ["quantity", "n_subjects", "n_trials", "mean", "difference", "low", "high", "boot_low", "boot_high"]
+    columns += ["t", "df", "p", "sd_participant", "sd_perspective", "sd_trial", "sd_residual", "random", "note"]
+    found = pd.DataFrame(rows).reindex(columns=[*columns, "refused"])
+    found.insert(12, "p_holm", holm(found, "p"))
+    found.insert(13, "significant", found.p_holm < alpha)
+    return found
+
+
+def verdict(found):
+    """What the mixed models say, in words.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        From `mixed_table`.
+
+    Returns
+    -------
+    str
+    """
+    tested = found[found.refused == ""]
+    if tested.empty:
+        return f"No mixed model. {refusals(found)}"
+    different = tested[tested.significant]
+    largest = tested.loc[(tested.difference / tested["mean"].abs()).abs().idxmax()]
+    noted = tested[tested.note != ""]
+    names = ", ".join(different.quantity)
+    return (
+        f"The view changes {len(different)} of {len(tested)} quantities after Holm's correction"
+        f"{f' ({names})' if names else ''}. The largest difference relative to its mean is that of {largest.quantity}: "
+        f"{largest.difference:.3g} on a mean of {largest['mean']:.3g} (95 % {largest.low:.3g} to {largest.high:.3g}; "
+        f"bootstrap over participants {largest.boot_low:.3g} to {largest.boot_high:.3g}). "
+        f"{len(noted)} of {len(tested)} fits are singular or converged with difficulty. {refusals(found)}".strip()
+    )

@@ -1,0 +1,204 @@
+"""Who counts as one subject: trials, as in the paper, or participants."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from statsmodels.stats.multitest import multipletests
+
+MIN_SUBJECTS = 3  # with fewer there is no spread between people to judge an effect by
+DIMENSIONS = ("participant", "trial", "view", "keypoint", "space", "percent")
+
+
+class Refused(ValueError):
+    """A test that these data do not allow; its message is the reason, and the other tests go on."""
+
+
+def as_curves(curves):
+    """Curves as an array, from an array or from its long table.
+
+    Parameters
+    ----------
+    curves : xarray.DataArray or pandas.DataFrame
+        With the dimensions, or the columns (and `value`), of `DIMENSIONS`.
+
+    Returns
+    -------
+    xarray.DataArray (participant, trial, view, keypoint, space, percent)
+        NaN where a trial, a view or a keypoint is missing; keypoints in order of appearance.
+
+    Raises
+    ------
+    ValueError
+        If a dimension is missing, or a row comes twice.
+    """
+    if isinstance(curves, xr.DataArray):
+        missing = [name for name in DIMENSIONS if name not in curves.dims]
+        if missing:
+            raise ValueError(f"curves: expected the dimensions {DIMENSIONS}, got {curves.dims}; {missing} missing")
+        return curves.transpose(*DIMENSIONS)
+    missing = [name for name in (*DIMENSIONS, "value") if name not in curves]
+    if missing:
+        raise ValueError(f"curves: expected the columns {(*DIMENSIONS, 'value')}, got none named {missing}")
+    series = curves.set_index(list(DIMENSIONS))["value"]
+    if series.index.has_duplicates:
+        raise ValueError(f"curves: expected each value once, got {series.index[series.index.duplicated()][0]} again")
+    array = series.to_xarray()
+    return array.sel({name: curves[name].unique() for name in ("keypoint", "space")})
+
+
+def select(curves, keypoint, space, unit="participant"):
+    """One keypoint's curves by subject; a trial counts if both views are complete.
+
+    Parameters
+    ----------
+    curves : xarray.DataArray
+        As from `as_curves`.
+    keypoint, space : str
+    unit : str
+        "trial": every trial is a subject (as published); "participant": the mean of a participant's trials is.
+
+    Returns
+    -------
+    xarray.DataArray (subject, percent, view)
+        With coordinates `participant (subject)`, `trial (subject)` (the number of trials where they are averaged)
+        and the attributes of the curves.
+
+    Raises
+    ------
+    Refused
+        If there are fewer than two views, no complete trial, or fewer than `MIN_SUBJECTS` participants.
+    """
+    if unit not in ("trial", "participant"):
+        raise ValueError(f'unit: expected "trial" or "participant", got {unit!r}')
+    if curves.sizes["view"] < 2:
+        raise Refused(f"needs two views of each trial, got {curves.sizes['view']} ({', '.join(curves.view.values)})")
+    one = curves.sel(keypoint=keypoint, space=space).stack(subject=("participant", "trial"))  # noqa: PD013
+    one = one.transpose("subject", "percent", "view")
+    one = one[np.isfinite(one).all(("percent", "view")).values]
+    if one.sizes["subject"] == 0:
+        raise Refused("no trial has complete cycles in every view")
+    participants, trials = one.participant.values, one.trial.values
+    n_participants = len(np.unique(participants))
+    if n_participants < MIN_SUBJECTS:
+        raise Refused(
+            f"needs at least {MIN_SUBJECTS} participants, got {n_participants}: "
+            "the spread between people cannot be estimated"
+        )
+    one = one.drop_vars(("subject", "participant", "trial"))
+    if unit == "participant":
+        one = one.assign_coords(participant=("subject", participants)).groupby("participant").mean("subject")
+        names, counts = np.unique(participants, return_counts=True)
+        one = one.rename(participant="subject").drop_vars("subject").transpose("subject", "percent", "view")
+        participants, trials = names, counts
+    one.attrs = dict(curves.attrs)
+    return one.assign_coords(participant=("subject", participants), trial=("subject", trials))
+
+
+def difference(selected):
+    """First view minus second view.
+
+    Parameters
+    ----------
+    selected : xarray.DataArray (subject, percent, view)
+
+    Returns
+    -------
+    ndarray (subject, percent)
+
+    Raises
+    ------
+    Refused
+        If there are not exactly two views, or the difference is the same for everybody.
+    """
+    if selected.sizes["view"] != 2:
+        raise Refused(f"compares two views, got {selected.sizes['view']}; select two of them")
+    values = selected.values[..., 0] - selected.values[..., 1]
+    if np.ptp(values, axis=0).max() <= 1e-12 * max(np.abs(values).max(), 1e-300):
+        raise Refused("the views differ by the same amount in every subject: nothing to estimate")
+    return values
+
+
+def every_curve(curves, test, *, unit="participant", **options):
+    """One test on each keypoint and axis; what a curve refuses, the others do not suffer.
+
+    Parameters
+    ----------
+    curves : xarray.DataArray or pandas.DataFrame
+    test : function
+        `test(selected, **options)` returns a DataFrame or raises `Refused`.
+    unit : str
+        "trial" or "participant".
+    **options
+        Handed to the test.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The tests' rows, led by `keypoint`, `space`; `refused` is "" or the reason.
+    """
+    curves = as_curves(curves)
+    rows = []
+    for keypoint in curves.keypoint.values:
+        for space in curves.space.values:
+            where = {"keypoint": str(keypoint), "space": str(space)}
+            try:
+                rows.append(test(select(curves, keypoint, space, unit), **options).assign(**where, refused=""))
+            except Refused as reason:
+                rows.append(pd.DataFrame([{**where, "refused": str(reason)}]))
+    table = pd.concat(rows, ignore_index=True)
+    lead = ["keypoint", "space"]
+    return table[lead + [name for name in table if name not in (*lead, "refused")] + ["refused"]]
+
+
+def holm(table, p, by=()):
+    """Holm's correction over the curves that were tested (Holm 1979).
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    p : str
+        Column of p values; NaN rows (refused tests) are left out of the family.
+    by : sequence of str
+        Columns that make separate families, such as the effect and the method.
+
+    Returns
+    -------
+    pandas.Series
+        Adjusted p values, aligned with the table.
+    """
+    if p not in table:
+        return pd.Series(np.nan, index=table.index)
+    adjusted = pd.Series(np.nan, index=table.index, dtype=float)
+    tested = table[table[p].notna()]
+    families = [tested] if not by else [family for _, family in tested.groupby(list(by))]
+    for family in families:
+        if len(family):
+            adjusted[family.index] = multipletests(family[p], method="holm")[1]
+    return adjusted
+
+
+def exclusions(curves):
+    """Trials that no test can use, and why.
+
+    Returns
+    -------
+    pandas.DataFrame
+        participant, trial, view, keypoint, space, reason; empty if all is complete.
+    """
+    curves = as_curves(curves)
+    found = np.isfinite(curves)
+    present = found.any(("view", "keypoint", "space", "percent"))
+    lacking = (~found.all("percent") & present).stack(row=DIMENSIONS[:-1])  # noqa: PD013
+    table = lacking[lacking.values].row.to_index().to_frame(index=False)
+    nothing = [not bool(found.sel(row).any()) for row in table.to_dict("records")]
+    return table.assign(reason=np.where(nothing, "no curve", "not finite at every percent"))
+
+
+def refusals(table):
+    """The reasons for which tests were refused, each once, in one sentence; "" if none was."""
+    if "refused" not in table:
+        return ""
+    counts = table[table.refused != ""].groupby("refused", sort=False).size()
+    return " ".join(
+        f"{n} of {len(table)} tests {'was' if n == 1 else 'were'} refused: {reason}." for reason, n in counts.items()
+    )

@@ -1,0 +1,194 @@
+"""Repeated-measures ANOVA, who counts as a subject, and the paper's Table 1."""
+
+import numpy as np
+import pandas as pd
+import pingouin
+import pytest
+import xarray as xr
+from scipy import stats
+from statsmodels.stats.anova import AnovaRM
+
+from studykit.stats import anova, published, subjects
+from studykit.stats.calibration import simulate_null
+
+POINTS = ("neck", "hip")
+
+
+def long_table(values):
+    subject, time, view = np.indices(values.shape)
+    columns = {"subject": subject, "time": time, "view": view, "value": values}
+    return pd.DataFrame({name: column.ravel() for name, column in columns.items()})
+
+
+@pytest.fixture
+def curves():
+    """Eight people, two trials, two views; the hip of view C1 is 20 px further."""
+    values = np.stack([simulate_null(2, 8, 2, seed)[i] for seed, i in ((1, 0), (1, 1), (2, 0), (2, 1))])
+    values = values.reshape(2, 2, 8, 2, 101, 2)  # keypoint, space, participant, trial, percent, view
+    values[1, 0, ..., 0] += 20
+    return xr.DataArray(
+        values.transpose(2, 3, 5, 0, 1, 4),
+        dims=subjects.DIMENSIONS,
+        coords={
+            "participant": [f"sub-{i:02d}" for i in range(1, 9)],
+            "trial": [1, 2],
+            "view": ["C1", "C3"],
+            "keypoint": list(POINTS),
+            "space": ["x", "y"],
+            "percent": np.arange(101),
+        },
+        attrs={"unit": "px"},
+    )
+
+
+@pytest.mark.parametrize("shape", [(12, 7, 2), (5, 21, 2), (9, 4, 3)])
+def test_anova_equals_pingouin(shape):
+    # Oracle: pingouin 0.7 rm_anova, whose two-way epsilon is that of R's afex.
+    values = np.random.default_rng(3).normal(size=shape).cumsum(1)
+    values += np.random.default_rng(4).normal(size=(shape[0], 1, 1))
+    ours = anova.rm_anova(xr.DataArray(values, dims=("subject", "percent", "view"))).set_index("effect")
+    tables = {
+        size: pingouin.rm_anova(
+            long_table(values), dv="value", within=["time", "view"], subject="subject", effsize=size
+        ).set_index("Source")
+        for size in ("np2", "ng2")
+    }
+    names = {"perspective": "view", "time": "time", "interaction": "time * view"}
+    for effect, source in names.items():
+        theirs = tables["ng2"].loc[source]
+        wanted = [theirs[name] for name in ("F", "ddof1", "ddof2", "p_unc", "p_GG_corr", "eps", "ng2")]
+        wanted.append(tables["np2"].loc[source, "np2"])
+        got = ours.loc[effect, ["F", "df1", "df2", "p", "p_gg", "epsilon", "eta2_generalized", "eta2_partial"]]
+        np.testing.assert_allclose(got.to_numpy(float), wanted, rtol=1e-8, err_msg=effect)
+        np.testing.assert_allclose(ours.loc[effect, "df1_gg"], wanted[5] * wanted[1], rtol=1e-8)
+
+
+def test_anova_equals_statsmodels():
+    values = np.random.default_rng(5).normal(size=(6, 5, 2)).cumsum(1)
+    ours = anova.f_tests(values)
+    table = AnovaRM(long_table(values), "value", "subject", within=["time", "view"]).fit().anova_table
+    for effect, source in {"perspective": "view", "time": "time", "interaction": "time:view"}.items():
+        got = [ours[effect][name] for name in ("F", "df1", "df2", "p")]
+        np.testing.assert_allclose(got, table.loc[source].to_numpy(), rtol=1e-8)
+
+
+def test_a_stack_of_studies_gives_each_study_s_numbers():
+    values = simulate_null(3, 6, 2, seed=7, percents=31)[:, :, 0]
+    stacked = anova.f_tests(values)
+    for i, study in enumerate(values):
+        for effect, numbers in anova.f_tests(study).items():
+            for name, number in numbers.items():
+                np.testing.assert_allclose(np.broadcast_to(stacked[effect][name], 3)[i], number, rtol=1e-9)
+
+
+def test_perspective_f_is_the_squared_paired_t_of_cycle_means():
+    # With two views the main effect of perspective is the paired t test of each subject's mean over the cycle.
+    values = simulate_null(1, 10, 1, seed=8)[0, :, 0]
+    means = values.mean(1)
+    t, p = stats.ttest_rel(means[:, 0], means[:, 1])
+    found = anova.f_tests(values)["perspective"]
+    np.testing.assert_allclose([found["F"], found["p"], found["epsilon"]], [t**2, p, 1], rtol=1e-9)
+
+
+def test_trials_or_participants_are_subjects(curves):
+    trials = anova.perspective_anova(curves, "trial")
+    people = anova.perspective_anova(curves, "participant")
+    assert set(trials.df2[trials.effect == "perspective"]) == {15}
+    assert set(people.df2[people.effect == "perspective"]) == {7}
+    hip = people[(people.keypoint == "hip") & (people.space == "x") & (people.effect == "perspective")].iloc[0]
+    assert hip.significant_holm
+    assert hip.p_holm >= hip.p_gg
+    assert anova.count_significant(people, corrected=True) >= 1
+    words = anova.verdict(trials, people)
+    assert "16 trials" in words
+    assert "8 participants" in words
+    assert "x of hip" in words
+
+
+def test_long_table_and_array_give_the_same(curves):
+    table = curves.rename("value").to_dataframe().reset_index()
+    pd.testing.assert_frame_equal(anova.perspective_anova(curves, "trial"), anova.perspective_anova(table, "trial"))
+    with pytest.raises(ValueError, match=r"expected each value once.*again"):
+        subjects.as_curves(pd.concat([table, table.iloc[:1]]))
+    with pytest.raises(ValueError, match="none named"):
+        subjects.as_curves(table.drop(columns="percent"))
+
+
+def test_one_ill_curve_is_refused_and_the_rest_go_on(curves):
+    ill = curves.copy(deep=True)
+    ill.loc[{"keypoint": "neck", "space": "y", "view": "C3"}] = np.nan
+    table = anova.perspective_anova(ill, "participant")
+    refused = table[table.refused != ""]
+    assert refused[["keypoint", "space"]].to_numpy().tolist() == [["neck", "y"]]
+    assert "no trial has complete cycles" in refused.refused.iloc[0]
+    assert table.F.notna().sum() == 9
+    copied = curves.copy(deep=True)
+    copied.loc[{"view": "C3"}] = curves.sel(view="C1").values
+    assert anova.perspective_anova(copied, "trial").refused.str.contains("copies of each other").all()
+
+
+@pytest.mark.parametrize(
+    ("keep", "reason"),
+    [
+        ({"participant": ["sub-01"]}, "needs at least 3 participants, got 1"),
+        ({"view": ["C1"]}, r"needs two views of each trial, got 1 \(C1\)"),
+    ],
+)
+def test_too_little_data_is_refused_with_the_reason(curves, keep, reason):
+    for unit in ("trial", "participant"):
+        table = anova.perspective_anova(curves.sel(keep), unit)
+        assert table.refused.str.contains(reason).all()
+        assert anova.count_significant(table) is None
+    words = anova.verdict(table, table)
+    assert words.startswith("No ANOVA. 4 of 4 tests were refused")
+
+
+def test_an_incomplete_trial_is_left_out_and_listed(curves):
+    ill = curves.copy(deep=True)
+    ill.loc[{"participant": "sub-03", "trial": 2, "view": "C1"}] = np.nan
+    ill.loc[{"participant": "sub-05", "trial": 1, "view": "C3", "keypoint": "hip", "space": "x", "percent": 40}] = (
+        np.nan
+    )
+    table = anova.perspective_anova(ill, "trial").set_index(["keypoint", "space", "effect"]).n_subjects
+    assert table["neck", "x", "time"] == 15
+    assert table["hip", "x", "time"] == 14
+    lost = subjects.exclusions(ill)
+    assert len(lost) == 5
+    assert lost.reason.value_counts().to_dict() == {"no curve": 4, "not finite at every percent": 1}
+    assert subjects.exclusions(curves).empty
+    people = subjects.select(subjects.as_curves(ill), "hip", "x", "participant")
+    assert dict(zip(people.participant.values, people.trial.values, strict=True))["sub-03"] == 1
+
+
+def test_published_p_values_follow_from_published_f():
+    # Thesis 002, Table 1: F and p of the perspective effect; df = (1, 60), 61 trials as subjects.
+    table = published.table_1()
+    rows = table[table.effect == "perspective"]
+    np.testing.assert_allclose(stats.f.sf(rows.F, 1, published.SUBJECTS - 1), rows.p, rtol=0, atol=1e-5)
+    assert len(table) == 36
+    counts = table[table.p < published.ALPHA].groupby("effect").size().to_dict()
+    assert counts == published.SIGNIFICANT
+
+
+def test_published_time_effects_are_greenhouse_geisser_corrected():
+    # Were they not, the numerator would have one degree of freedom less than a cycle has samples.
+    rows = published.table_1().set_index("effect").loc["time"]
+    implied = np.array([published.implied_df(row.F, row.p) for row in rows.itertuples()])
+    assert implied.min() > 1.5
+    assert implied.max() < 8
+
+
+def test_paper_and_ours_stand_side_by_side(curves):
+    block = published.beside(anova.perspective_anova(curves, "trial"), "perspective")
+    row = block.set_index("body part").loc["x-value of hip"]
+    assert row["F (paper)"] == 4.077560
+    assert row["df (paper)"] == "1.00, 60.0"
+    assert row["df (ours)"] == "1.00, 15.0"
+    assert block.set_index("body part").loc["x-value of ankle", "F (ours)"] != row["F (ours)"]
+    assert len(block) == 12
+
+
+def test_holm_is_the_step_down_of_bonferroni():
+    table = pd.DataFrame({"p": [0.01, 0.04, np.nan, 0.03], "family": ["a", "a", "a", "a"]})
+    # By hand: 3 * 0.01, then 2 * 0.03, then max(0.06, 0.04); the refused test does not count.
+    np.testing.assert_allclose(subjects.holm(table, "p"), [0.03, 0.06, np.nan, 0.06])
