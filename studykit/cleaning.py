@@ -187,7 +187,7 @@ def clean_robust(position, confidence, other, fps, *, p_cutoff, max_step_px, nea
 
 
 def plausible_step(position, known, max_step_px):
-    """Farthest that a point can move between frames, px: twice its own 90th percentile and 6 px for noise.
+    """Farthest that a point can move between frames, px: 1.25 times its own 90th percentile and 6 px for noise.
 
     Wrong points are rare enough not to move that percentile; `max_step_px` bounds it all the same.
     """
@@ -195,11 +195,14 @@ def plausible_step(position, known, max_step_px):
     if len(frames) < 3:
         return max_step_px
     step = np.linalg.norm(np.diff(position[frames], axis=0), axis=1)[np.diff(frames) == 1]
-    return min(max_step_px, 6 + 2 * np.percentile(step, 90)) if len(step) else max_step_px
+    return min(max_step_px, 6 + 1.25 * np.percentile(step, 90)) if len(step) else max_step_px
 
 
-def longest_path(points, frames, step_px, weight):
+def longest_path(points, frames, step_px, weight, break_cost=2.0):
     """The heaviest subset of frames through which a point moves at most `step_px` a frame.
+
+    Every break of the path costs something too. Without that, a path would leave out some right frames to make room
+    for a jump to wrong ones.
 
     Parameters
     ----------
@@ -209,6 +212,8 @@ def longest_path(points, frames, step_px, weight):
     step_px : float
     weight : ndarray (n,)
         Worth of each frame, above 0.
+    break_cost : float
+        Price of leaving out one or more frames in a row, in frames of weight 1.
 
     Returns
     -------
@@ -223,11 +228,11 @@ def longest_path(points, frames, step_px, weight):
         gap = frames[i] - frames[:i]
         reachable = np.linalg.norm(points[i] - points[:i], axis=1) <= step_px * gap
         if reachable.any():
-            worth = np.where(reachable, best[:i], -np.inf)
-            # The latest of equally good predecessors: the shortest gap.
-            j = i - 1 - int(np.argmax(worth[::-1]))
-            best[i] += worth[j]
-            came_from[i] = j
+            worth = np.where(reachable, best[:i] - break_cost * (np.arange(i) < i - 1), -np.inf)
+            j = i - 1 - int(np.argmax(worth[::-1]))  # the latest of equally good predecessors: the shortest gap
+            if worth[j] > 0:
+                best[i] += worth[j]
+                came_from[i] = j
     i = int(np.argmax(best))
     while i >= 0:
         keep[i] = True
