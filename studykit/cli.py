@@ -59,8 +59,7 @@ def _config_path(name):
 
 
 def _study(options):
-    from studykit.execute import alone
-    from studykit.pages import write_study_page
+    from studykit.lock import alone
     from studykit.plan import folders, forget_lost, plan
     from studykit.study import load_config, project_root, resolve
 
@@ -86,6 +85,8 @@ def _study(options):
             if (path := reports / "failed" / f"{name}.txt").is_file()
         ]
         if status:
+            from studykit.pages import write_study_page
+
             write_study_page(config, failures)
     for sentence in failures:
         print(sentence, file=sys.stderr)
@@ -94,6 +95,8 @@ def _study(options):
 
 
 def _execute(options):
+    # jsonschema, which nbformat uses, would take a second to build a grammar that nothing here needs.
+    sys.modules.setdefault("rfc3987_syntax", None)
     from studykit.execute import execute
     from studykit.study import load_config
 

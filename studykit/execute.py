@@ -1,7 +1,6 @@
 """One notebook of the study, from its parameters to its page: nothing is replaced unless all of it worked."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +22,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from studykit import provenance
+from studykit.lock import alone, say
 from studykit.pages import notebook_page
 from studykit.plan import plan
 from studykit.report import write_text
@@ -63,7 +63,6 @@ def execute(config, name, threads=None):
         raise ValueError(f"study {config.name}: expected one of {', '.join(runs)}, got {name!r}")
     run = runs[name]
     reports = resolve(run.parameters["reports"])
-    failed = reports / "failed" / f"{name}.txt"
     with alone(run.done.with_name(f".{name}.lock"), f"{name} of study {config.name}", wait=True):
         inputs = [result for other in run.reads for result in runs[other].results] + run.files()
         depends = {
@@ -74,16 +73,17 @@ def execute(config, name, threads=None):
         fingerprint = hashlib.blake2b(json.dumps(depends, sort_keys=True).encode(), digest_size=16).hexdigest()
         record = _earlier(reports / "runs" / f"{name}.json", fingerprint)
         if record is not None:
-            _say(f"{name}: nothing it depends on has changed")
+            say(f"{name}: nothing it depends on has changed")
         else:
-            _say(f"{name}: running")
+            say(f"{name}: running")
             try:
                 record = _execute(run, reports, threads or run.threads, {"fingerprint": fingerprint, **depends})
             except NotebookFailed as error:
-                write_text(failed, f"{error}\n")
+                write_text(reports / "failed" / f"{name}.txt", f"{error}\n")
                 raise
-            _say(f"{name}: done in {record['seconds']:.0f} s, {record['peak_memory_gb']:.1f} GB")
-        failed.unlink(missing_ok=True)
+            say(f"{name}: done in {record['seconds']:.0f} s, {record['peak_memory_gb']:.1f} GB")
+        for suffix in (".txt", ".ipynb"):
+            (reports / "failed" / f"{name}{suffix}").unlink(missing_ok=True)
         write_text(run.done, json.dumps(record["outputs"], indent=1) + "\n")
     return record
 
@@ -116,7 +116,6 @@ def _execute(run, reports, threads, depends):
             raise NotebookFailed(f"{run.name}: ran, but did not write {', '.join(lost)}")
         write_text(reports / "html" / f"{run.name}.html", notebook_page(nbformat.read(copy, 4), run.name))
         _keep(copy, executed)
-    failed.unlink(missing_ok=True)
     kept = [*run.results, *(reports / kind / run.name for kind in ("tables", "figures"))]
     record = {
         "run": run.name,
@@ -135,10 +134,6 @@ def _execute(run, reports, threads, depends):
     }
     write_text(reports / "runs" / f"{run.name}.json", json.dumps(record, indent=1) + "\n")
     return record
-
-
-def _say(sentence):
-    print(f"{datetime.now():%H:%M:%S} {sentence}", file=sys.stderr, flush=True)
 
 
 def _earlier(path, fingerprint):
@@ -253,39 +248,3 @@ def peak_memory():
     finally:
         stop.set()
         watcher.join()
-
-
-@contextlib.contextmanager
-def alone(path, what, wait=False):
-    """Hold a lock that ends with this process, however it ends.
-
-    Parameters
-    ----------
-    path : path-like
-        Lock file; it stays, empty of meaning once nobody holds it.
-    what : str
-        What is being done, for the message to others.
-    wait : bool
-        Wait for the other one rather than refuse.
-
-    Raises
-    ------
-    RuntimeError
-        If another process holds the lock, naming it.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            other = file.read().strip() or "another process"
-            if not wait:
-                raise RuntimeError(f"{what} is already running ({other}); wait for it or end it") from None
-            _say(f"{what} is still running ({other}); waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} since {datetime.now():%Y-%m-%d %H:%M}")
-        file.flush()
-        yield

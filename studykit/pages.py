@@ -7,11 +7,11 @@ from pathlib import Path
 
 import jinja2
 import mistune
-import nbformat
 import pandas as pd
 from markupsafe import Markup
 from traitlets.config import Config
 
+from studykit.parameters import read_cells
 from studykit.plan import plan
 from studykit.report import write_text
 from studykit.study import resolve
@@ -59,7 +59,7 @@ def notebook_page(notebook, run):
     )
     exporter.register_preprocessor("nbconvert.preprocessors.CoalesceStreamsPreprocessor", enabled=True)
     page = {
-        "title": _title(notebook, run),
+        "title": _opening(notebook.cells, run)[0],
         "run": run,
         "home": "../" * (run.count("/") + 1) + "index.html",
         "style": _style(),
@@ -153,13 +153,14 @@ def _story(config):
 def _part(run, reports, summary, seconds):
     executed = reports / "notebooks" / f"{run.name}.ipynb"
     there = executed.is_file()
-    notebook = nbformat.read(executed if there else run.notebook, 4)
+    cells = read_cells(executed if there else run.notebook)
+    title, intro = _opening(cells, run.name)
     return {
         "run": run.name,
-        "title": _title(notebook, run.name),
+        "title": title,
         "page": f"html/{run.name}.html" if there else None,
-        "intro": _html(_introduction(notebook)),
-        "conclusion": _html(_conclusion(notebook)),
+        "intro": _html(intro),
+        "conclusion": _html(_conclusion(cells)),
         "numbers": _labelled(summary.get(run.name, {})),
         "figures": _figures(reports, run.name),
         "tables": [_table(path, reports) for path in sorted((reports / "tables" / run.name).glob("*.csv"))],
@@ -167,23 +168,17 @@ def _part(run, reports, summary, seconds):
     }
 
 
-def _title(notebook, otherwise):
-    first = notebook.cells[0].source.strip().partition("\n")[0] if notebook.cells else ""
-    return first.lstrip("# ") or otherwise
+def _opening(cells, otherwise):
+    """Title and introduction, from the first cell."""
+    first = "".join(cells[0]["source"]).strip() if cells else ""
+    title, _, introduction = first.partition("\n")
+    return title.lstrip("# ") or otherwise, introduction
 
 
-def _introduction(notebook):
-    return notebook.cells[0].source.strip().partition("\n")[2] if notebook.cells else ""
-
-
-def _conclusion(notebook):
-    """What the notebook's last cell said in words."""
-    said = [
-        "".join(output["data"]["text/markdown"])
-        for output in (notebook.cells[-1].get("outputs", []) if notebook.cells else [])
-        if "text/markdown" in output.get("data", {})
-    ]
-    return "\n\n".join(said)
+def _conclusion(cells):
+    """What the last cell said in words."""
+    data = [output.get("data", {}) for output in (cells[-1].get("outputs", []) if cells else [])]
+    return "\n\n".join("".join(shown["text/markdown"]) for shown in data if "text/markdown" in shown)
 
 
 def _html(markdown):
