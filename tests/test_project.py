@@ -21,7 +21,7 @@ PACKAGE = ROOT / "studykit"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = sorted(PACKAGE.rglob("*.py"))
 DEEP_LEARNING = {"keras", "tensorflow", "torch", "jax"}
-CONDA_NAMES = {"matplotlib-base": "matplotlib", "seaborn-base": "seaborn", "pytables": "tables"}
+CONDA_NAMES = {"jupyter_client": "jupyter-client", "matplotlib-base": "matplotlib", "seaborn-base": "seaborn", "pytables": "tables"}
 
 
 def imports(source):
