@@ -1,0 +1,362 @@
+"""Labelled single images of people: sets of them, splits by participant, augmentation, batches for training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from studykit.skeletons import flip_order
+from studykit.study import split_participants
+
+
+@dataclass(frozen=True)
+class Still:
+    """One image with what is known about the person in it. Pixel centres lie at integers.
+
+    Attributes
+    ----------
+    image : ndarray (H, W, 3) uint8
+        RGB.
+    keypoints : ndarray (K, 3) float32
+        x, y in px and visibility: 0 unknown or outside the image, 1 occluded, 2 visible.
+    mask : ndarray (H, W) bool, or None
+        The person's silhouette.
+    box : tuple (x, y, width, height) of float, or None
+        Around the person, px.
+    participant : str
+        Whoever shares this name shares a side of every split.
+    source : str
+        Where the image comes from, such as a file and a frame.
+    """
+
+    image: np.ndarray
+    keypoints: np.ndarray
+    mask: np.ndarray | None = None
+    box: tuple | None = None
+    participant: str = ""
+    source: str = ""
+
+    def __post_init__(self):
+        faults = []
+        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
+            faults.append(f"expected an image (H, W, 3) of uint8, got {self.image.shape} of {self.image.dtype}")
+        if np.ndim(self.keypoints) != 2 or np.shape(self.keypoints)[1] != 3:
+            faults.append(f"expected keypoints (K, 3), got {np.shape(self.keypoints)}")
+        if self.mask is not None and self.mask.shape != self.image.shape[:2]:
+            faults.append(f"expected a mask of the image's size {self.image.shape[:2]}, got {self.mask.shape}")
+        if faults:
+            raise ValueError(f"{self.source or 'still'}: " + "; ".join(faults))
+
+
+class StillSet(Sequence):
+    """A sequence of stills that share one skeleton.
+
+    Parameters
+    ----------
+    stills : sequence of Still
+        A list, or anything with a length that gives a Still for a number, such as a reader that loads images late.
+    keypoints : sequence of str
+        Canonical names of the K keypoints.
+    participants : sequence of str, optional
+        One a still; needed when the stills should not be loaded just to know who is in them.
+    """
+
+    def __init__(self, stills, keypoints, participants=None):
+        """Check that the names, the participants and the first still fit together."""
+        self.keypoints = tuple(keypoints)
+        self.participants = tuple(participants) if participants is not None else tuple(s.participant for s in stills)
+        self._stills = stills
+        if len(self.participants) != len(stills):
+            raise ValueError(f"expected a participant a still, got {len(self.participants)} for {len(stills)} stills")
+        if len(stills) and len(stills[0].keypoints) != len(self.keypoints):
+            raise ValueError(
+                f"{stills[0].source or 'stills'}: expected {len(self.keypoints)} keypoints {self.keypoints}, "
+                f"got {len(stills[0].keypoints)}"
+            )
+
+    def __len__(self):
+        return len(self.participants)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return self.subset(range(len(self))[index])
+        return self._stills[index]
+
+    def subset(self, indices):
+        """The stills of these numbers, in this order, as a set of their own."""
+        indices = list(indices)
+        return StillSet(_Picked(self._stills, indices), self.keypoints, [self.participants[i] for i in indices])
+
+    def split(self, test_fraction, seed):
+        """Two sets that share no participant.
+
+        Parameters
+        ----------
+        test_fraction : float
+            Share of the participants to test on, 0 to 1.
+        seed : int
+
+        Returns
+        -------
+        train, test : StillSet
+        """
+        _, test = split_participants(self.participants, test_fraction, seed)
+        held_out = np.isin(self.participants, test)
+        return self.subset(np.flatnonzero(~held_out)), self.subset(np.flatnonzero(held_out))
+
+
+@dataclass(frozen=True)
+class _Picked(Sequence):
+    """Some items of a sequence, fetched when asked for."""
+
+    items: Sequence
+    indices: list
+
+    def __len__(self):
+        return len(self.indices)
+
+    def __getitem__(self, index):
+        return self.items[self.indices[index]]
+
+
+def warp(still, matrix, width, height):
+    """A still seen through an affine map: image, keypoints, mask and box move together.
+
+    Parameters
+    ----------
+    still : Still
+    matrix : ndarray (2, 3)
+        From px of the still to px of the result.
+    width, height : int
+        Size of the result, px. What lies beyond the still is black, and keypoints that leave the result become
+        unknown (visibility 0; their coordinates stay).
+
+    Returns
+    -------
+    Still
+    """
+    matrix = np.asarray(matrix, dtype=float)
+    image = _warp_image(still.image, matrix, width, height)
+    mask = still.mask
+    if mask is not None:
+        mask = cv2.warpAffine(mask.astype(np.float32), matrix, (width, height), flags=cv2.INTER_LINEAR) > 0.5
+    points = np.array(still.keypoints, dtype=np.float32)
+    points[:, :2] = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+    inside = ((points[:, :2] >= -0.5) & (points[:, :2] < np.array([width, height]) - 0.5)).all(axis=1)
+    points[~inside, 2] = 0
+    return replace(still, image=image, mask=mask, keypoints=points, box=_warp_box(still.box, matrix))
+
+
+def _warp_image(image, matrix, width, height):
+    shrink = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    if shrink < 0.5:  # bilinear sampling skips pixels beyond a factor of two
+        image = cv2.GaussianBlur(image, (0, 0), 0.4 / shrink)
+    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
+
+
+def _warp_box(box, matrix):
+    if box is None:
+        return None
+    x, y, w, h = box
+    corners = np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]]) @ matrix[:, :2].T + matrix[:, 2]
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    return tuple(float(v) for v in (*low, *(high - low)))
+
+
+def letterbox(still, width, height):
+    """The whole still at its own aspect in an image of a given size, black beside it.
+
+    Returns
+    -------
+    Still, and the matrix (2, 3) from px of the original to px of the result.
+    """
+    matrix = letterbox_matrix(still.image.shape[1], still.image.shape[0], width, height)
+    return warp(still, matrix, width, height), matrix
+
+
+def letterbox_matrix(from_width, from_height, width, height):
+    """Affine map (2, 3) that fits one image size into another, centred, aspect kept."""
+    scale = min(width / from_width, height / from_height)
+    middle = (np.array([width, height]) - 1) / 2 - scale * (np.array([from_width, from_height]) - 1) / 2
+    return np.array([[scale, 0, middle[0]], [0, scale, middle[1]]])
+
+
+def flip(still, keypoints):
+    """The mirror image; left and right keypoints change places.
+
+    Parameters
+    ----------
+    still : Still
+    keypoints : sequence of str
+        Names, which say what is left and what is right.
+    """
+    width = still.image.shape[1]
+    points = np.array(still.keypoints, dtype=np.float32)[flip_order(keypoints)]
+    points[:, 0] = width - 1 - points[:, 0]
+    box = still.box and (width - 1 - still.box[0] - still.box[2], *still.box[1:])
+    mask = None if still.mask is None else np.ascontiguousarray(still.mask[:, ::-1])
+    return replace(still, image=np.ascontiguousarray(still.image[:, ::-1]), keypoints=points, mask=mask, box=box)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes that keep image, keypoints and mask in step.
+
+    Attributes
+    ----------
+    width, height : int
+        Size of the result, px.
+    scale : tuple of float
+        Range of the enlargement, drawn evenly in its logarithm. 1 keeps the still's own pixels.
+    rotation_deg : float
+        Largest rotation, either way.
+    shift : float
+        Largest shift of the centre as a share of the result's size, either way and axis.
+    centre : {"person", "image", "anywhere"}
+        What is brought to the middle before the shift: the known keypoints (or the box), the image's centre, or any
+        point of the image.
+    anywhere : float
+        Share of draws that use "anywhere" whatever `centre` says, so that background is seen too.
+    flip : float
+        Probability of a mirror image.
+    colour : float
+        Strength of changes in brightness, contrast, gamma, hue and saturation, 0 (none) to 1.
+    blur_px : float
+        Largest standard deviation of a blur.
+    noise : float
+        Largest standard deviation of sensor noise, grey levels of 255.
+    """
+
+    width: int
+    height: int
+    scale: tuple = (0.8, 1.25)
+    rotation_deg: float = 15.0
+    shift: float = 0.1
+    centre: str = "person"
+    anywhere: float = 0.0
+    flip: float = 0.0
+    colour: float = 0.5
+    blur_px: float = 1.0
+    noise: float = 4.0
+
+    def __call__(self, still, keypoints, rng):
+        """One random version of a still; `keypoints` are the names, `rng` a numpy Generator."""
+        if self.flip and rng.random() < self.flip:
+            still = flip(still, keypoints)
+        scale = np.exp(rng.uniform(*np.log(self.scale)))
+        angle = np.radians(rng.uniform(-1, 1) * self.rotation_deg)
+        size = np.array([self.width, self.height])
+        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        to = (size - 1) / 2 + rng.uniform(-1, 1, 2) * self.shift * size
+        matrix = np.column_stack([turn, to - turn @ self._centre(still, rng)])
+        out = warp(still, matrix, self.width, self.height)
+        return replace(out, image=self._recolour(out.image, rng))
+
+    def _centre(self, still, rng):
+        size = np.array([still.image.shape[1], still.image.shape[0]])
+        if self.centre == "anywhere" or rng.random() < self.anywhere:
+            return rng.uniform(0, size)
+        known = still.keypoints[still.keypoints[:, 2] > 0, :2]
+        if self.centre == "person" and len(known):
+            return (known.min(axis=0) + known.max(axis=0)) / 2
+        if self.centre == "person" and still.box is not None:
+            return np.array(still.box[:2]) + np.array(still.box[2:]) / 2
+        return (size - 1) / 2
+
+    def _recolour(self, image, rng):
+        strength = self.colour
+        blur, noise = rng.uniform(0, 1, 2) * (self.blur_px, self.noise)
+        if blur > 0.3:
+            image = cv2.GaussianBlur(image, (0, 0), blur)
+        if strength > 0:
+            hue, saturation, brightness, contrast, gamma = rng.uniform(-1, 1, 5) * strength
+            hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+            turned = (np.arange(256) + 90 * hue) % 180
+            scaled = np.clip(np.arange(256) * (1 + saturation), 0, 255)
+            hsv[..., 0] = cv2.LUT(hsv[..., 0], turned.astype(np.uint8))
+            hsv[..., 1] = cv2.LUT(hsv[..., 1], scaled.astype(np.uint8))
+            image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+            level = (np.arange(256) / 255) ** np.exp(0.7 * gamma)
+            level = np.clip(255 * ((level - 0.5) * (1 + 0.7 * contrast) + 0.5 + 0.3 * brightness), 0, 255)
+            image = cv2.LUT(image, level.astype(np.uint8))
+        if noise > 0.5:
+            grain = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(noise)
+            image = np.clip(image + grain, 0, 255).astype(np.uint8)
+        return image
+
+
+def _batches():
+    """The class `Batches`, made when it is first asked for, so that stills can be used without keras."""
+    import keras
+
+    class Batches(keras.utils.PyDataset):
+        """Batches of stills for training, on any backend of Keras.
+
+        Batch n depends only on `seed` and n: a run that was stopped goes on with the very batches it would have had.
+        Each pass takes every still once, in an order of its own; batches straddle passes, so that all are full.
+
+        Parameters
+        ----------
+        stills : StillSet
+        encode : callable
+            ``encode(list of Still) -> (inputs, targets)`` as the network wants them.
+        batch_size : int
+        augmentation : Augmentation or None
+            None leaves the stills as they are.
+        shuffle : bool
+            False takes the stills once in their order, the last batch short.
+        seed : int
+        steps : int, optional
+            How many batches there are; a pass over the stills if not given.
+        first : int
+            Number of the first batch, to go on with a stopped run.
+        **options
+            Of `keras.utils.PyDataset`: workers, use_multiprocessing, max_queue_size.
+        """
+
+        def __init__(
+            self, stills, encode, batch_size, *, augmentation=None, shuffle=True, seed=0, steps=None, first=0, **options
+        ):
+            super().__init__(**options)
+            if not len(stills):
+                raise ValueError("expected at least one still to train on, got none")
+            self.stills, self.encode, self.batch_size = stills, encode, batch_size
+            self.augmentation, self.shuffle, self.seed, self.first = augmentation, shuffle, seed, first
+            self.steps = steps if steps is not None else -(-len(stills) // batch_size)
+
+        def __len__(self):
+            return self.steps
+
+        def __getitem__(self, index):
+            return self.encode(self.examples(index))
+
+        def examples(self, index):
+            """The stills of one batch, augmented."""
+            number = self.first + index
+            rng = np.random.default_rng([self.seed, number])
+            chosen = [self.stills[i] for i in self._numbers(number)]
+            if self.augmentation is None:
+                return chosen
+            return [self.augmentation(still, self.stills.keypoints, rng) for still in chosen]
+
+        def _numbers(self, number):
+            at = np.arange(number * self.batch_size, (number + 1) * self.batch_size)
+            if not self.shuffle:
+                return at[at < len(self.stills)]
+            passes = {p: _order(self.seed, p, len(self.stills)) for p in set(at // len(self.stills))}
+            return [passes[i // len(self.stills)][i % len(self.stills)] for i in at]
+
+    return Batches
+
+
+def _order(seed, number, length):
+    """The order of the stills in one pass."""
+    return np.random.default_rng([seed, 1, number]).permutation(length)
+
+
+def __getattr__(name):
+    if name != "Batches":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = _batches()
+    return globals()[name]

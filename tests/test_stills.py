@@ -1,0 +1,108 @@
+"""Stills: what moves together must move together."""
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from studykit.skeletons import SKELETONS
+from studykit.stills import Augmentation, Still, StillSet, flip, letterbox, warp
+
+NAMES = SKELETONS["gait11"].keypoints
+
+
+def dotted_still(seed=0, width=160, height=120, participant="sub-01"):
+    """A still whose keypoints are bright blobs of its image, so that the image itself tells where they are."""
+    rng = np.random.default_rng([seed, 5])
+    points = np.column_stack([rng.uniform(30, width - 30, len(NAMES)), rng.uniform(30, height - 30, len(NAMES))])
+    points = np.column_stack([points, np.full(len(NAMES), 2)]).astype(np.float32)
+    y, x = np.mgrid[:height, :width]
+    image = np.zeros((height, width, 3), np.uint8)
+    image[..., 0] = np.clip(255 * np.exp(-((x - points[0, 0]) ** 2 + (y - points[0, 1]) ** 2) / 18), 0, 255)
+    mask = (x - points[0, 0]) ** 2 + (y - points[0, 1]) ** 2 < 20**2
+    return Still(image, points, mask, (points[0, 0] - 20, points[0, 1] - 20, 40, 40), participant, f"blob {seed}")
+
+
+def brightest(image):
+    """Centre of mass of the blob, px."""
+    weight = image[..., 0].astype(float) ** 2
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+    return np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_augmented_keypoints_stay_on_their_image(seed):
+    still = dotted_still(seed)
+    move = Augmentation(200, 180, scale=(0.4, 1.6), rotation_deg=40, shift=0.1, flip=0.5, colour=0, blur_px=0, noise=0)
+    out = move(still, NAMES, np.random.default_rng(seed))
+    assert out.image.shape == (180, 200, 3) and out.mask.shape == (180, 200)
+    if out.keypoints[0, 2]:
+        assert np.linalg.norm(brightest(out.image) - out.keypoints[0, :2]) < 0.3
+        y, x = np.nonzero(out.mask)
+        edge = (out.keypoints[0, :2] < 35).any() or (out.keypoints[0, :2] > [164, 144]).any()
+        assert edge or np.hypot(x.mean() - out.keypoints[0, 0], y.mean() - out.keypoints[0, 1]) < 0.5
+
+
+def test_flip_exchanges_left_and_right_and_twice_is_the_identity():
+    still = dotted_still()
+    once = flip(still, NAMES)
+    left, right = NAMES.index("left_knee"), NAMES.index("right_knee")
+    np.testing.assert_allclose(once.keypoints[right, 0], 159 - still.keypoints[left, 0])
+    np.testing.assert_allclose(brightest(once.image), once.keypoints[0, :2], atol=0.1)
+    twice = flip(once, NAMES)
+    np.testing.assert_array_equal(twice.image, still.image)
+    np.testing.assert_array_equal(twice.mask, still.mask)
+    np.testing.assert_allclose(twice.keypoints, still.keypoints, atol=1e-4)
+    np.testing.assert_allclose(twice.box, still.box, atol=1e-4)
+
+
+def test_letterbox_and_back_is_the_identity_for_keypoints():
+    still = dotted_still()
+    boxed, matrix = letterbox(still, 96, 96)
+    assert boxed.image.shape == (96, 96, 3)
+    back = cv2.invertAffineTransform(matrix)
+    np.testing.assert_allclose(boxed.keypoints[:, :2] @ back[:, :2].T + back[:, 2], still.keypoints[:, :2], atol=1e-3)
+
+
+def test_keypoints_that_leave_the_image_become_unknown():
+    out = warp(dotted_still(), [[1, 0, -500], [0, 1, 0]], 160, 120)
+    assert (out.keypoints[:, 2] == 0).all() and np.isfinite(out.keypoints).all()
+
+
+def test_split_shares_no_participant():
+    stills = StillSet([dotted_still(n, participant=f"sub-{n % 5}") for n in range(20)], NAMES)
+    train, test = stills.split(0.4, seed=3)
+    assert len(train) == 12 and len(test) == 8
+    assert not set(train.participants) & set(test.participants)
+    assert {still.participant for still in test} == set(test.participants)
+
+
+def test_batches_repeat_exactly_and_take_every_still_once_a_pass():
+    from studykit.stills import Batches
+
+    stills = StillSet([dotted_still(n) for n in range(6)], NAMES)
+    shake = Augmentation(64, 64)
+
+    def encode(chosen):
+        return np.stack([s.image for s in chosen]), [s.source for s in chosen]
+
+    whole = Batches(stills, encode, 4, augmentation=shake, seed=7, steps=6)
+    resumed = Batches(stills, encode, 4, augmentation=shake, seed=7, steps=3, first=3)
+    for n in range(3):
+        np.testing.assert_array_equal(whole[3 + n][0], resumed[n][0])
+    seen = [source for n in range(6) for source in whole[n][1]]
+    assert all(sorted(seen[k : k + 6]) == [f"blob {n}" for n in range(6)] for k in range(0, 24, 6))
+    in_order = Batches(stills, encode, 4, shuffle=False)
+    assert [in_order[n][1] for n in range(len(in_order))] == [[f"blob {n}" for n in r] for r in (range(4), (4, 5))]
+
+
+def test_faults_of_a_still_are_told_together():
+    with pytest.raises(ValueError, match=r"one: expected an image \(H, W, 3\).*; expected keypoints \(K, 3\)"):
+        Still(np.zeros((4, 4), np.uint8), np.zeros((2, 2)), source="one")
+
+
+def test_stills_need_no_keras():
+    code = "import sys, studykit.stills; sys.exit('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
