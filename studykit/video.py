@@ -1,0 +1,255 @@
+"""Videos, frame by frame: what a file holds, its frames as a stream, two views of one length, and writing."""
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file holds, every packet of it counted.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    width_px, height_px : int
+    fps : float
+        Frames per second.
+    frames : int
+    """
+
+    path: Path
+    width_px: int
+    height_px: int
+    fps: float
+    frames: int
+
+
+def probe(path):
+    """Size, rate and number of frames of a video; faults of the file are found without decoding it.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    VideoInfo
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no video, is cut off, holds no frames, or its frame rate varies.
+    """
+    path = Path(path)
+    with _open(path) as (container, stream):
+        times = [packet.pts for packet in _packets(path, container, stream) if packet.pts is not None]
+        promised, base = stream.frames, stream.time_base
+        size = stream.codec_context.width, stream.codec_context.height
+        rate = stream.average_rate
+    if not times:
+        raise ValueError(f"{path}: expected at least one frame, got a video without frames")
+    if promised and len(times) < promised:
+        raise ValueError(
+            f"{path}: expected {promised} frames, as the file's header says, got {len(times)}; "
+            "the file is truncated, copy it again"
+        )
+    steps = np.diff(np.sort(times)) * float(base)
+    # Clocks of coarse containers (Matroska: 1 ms) round the step, so a steady rate may show steps one tick apart.
+    if len(steps) and np.ptp(steps) > 2 * float(base) + 0.02 * np.median(steps):
+        raise ValueError(
+            f"{path}: expected a constant frame rate, got steps of {steps.min():.4f} to {steps.max():.4f} s; "
+            f"re-encode it, as by: ffmpeg -i {path.name} -r {1 / np.median(steps):.0f} constant.mp4"
+        )
+    fps = 1 / float(np.mean(steps)) if len(steps) else float(rate or 0)
+    # The mean step of a coarse clock is close to, not equal to, the nominal rate, which is then the better number.
+    if rate and abs(float(rate) - fps) < 1e-3 * fps:
+        fps = float(rate)
+    return VideoInfo(path, *size, fps, len(times))
+
+
+def read_frames(path, *, start=0, stop=None, threads=1):
+    """Frames of a video, one after the other; memory does not grow with its length.
+
+    Parameters
+    ----------
+    path : path-like
+    start, stop : int
+        First frame, and the one after the last; None reads to the end.
+    threads : int
+        Of the decoder; it works beside the caller when the caller computes outside Python.
+
+    Yields
+    ------
+    ndarray (H, W, 3) uint8
+        RGB.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `probe`, where it shows on the way: no video, no frames, or fewer than the header promises.
+    """
+    path = Path(path)
+    seen = 0
+    with _open(path) as (container, stream):
+        stream.codec_context.thread_count = threads
+        promised = stream.frames
+        frames = _decoded(path, container, stream)
+        for frame in frames:
+            if stop is not None and seen >= stop:
+                return
+            seen += 1
+            if seen > start:
+                yield frame.to_ndarray(format="rgb24")
+    if seen == 0:
+        raise ValueError(f"{path}: expected at least one frame, got a video without frames")
+    wanted = promised if stop is None else min(stop, promised or stop)
+    if seen < wanted:
+        raise ValueError(f"{path}: expected {wanted} frames, got {seen} that can be decoded; copy the file again")
+
+
+def read_selected(path, numbers):
+    """Some frames of a video by their numbers, in the order asked for.
+
+    Parameters
+    ----------
+    path : path-like
+    numbers : sequence of int
+        From 0.
+
+    Returns
+    -------
+    list of ndarray (H, W, 3) uint8
+    """
+    wanted = set(int(n) for n in numbers)
+    stream = read_frames(path, stop=max(wanted) + 1)
+    found = {n: frame for n, frame in enumerate(stream) if n in wanted}
+    missing = sorted(wanted - set(found))
+    if missing:
+        raise ValueError(f"{path}: expected frame {missing[0]}, got a video of {max(found, default=-1) + 1} frames")
+    return [found[int(n)] for n in numbers]
+
+
+def check_equal_length(views):
+    """Refuse views of one trial that do not have equally many frames at one rate.
+
+    Parameters
+    ----------
+    views : dict of str to VideoInfo
+        By view name.
+
+    Raises
+    ------
+    ValueError
+        Naming the first video that differs, and the way out.
+    """
+    (name, first), *others = views.items()
+    for other_name, other in others:
+        if other.frames != first.frames:
+            raise ValueError(
+                f"{other.path}: expected the same number of frames in both views, got {first.frames} ({name}) and "
+                f"{other.frames} ({other_name}); cut both to the common clock"
+            )
+        if abs(other.fps - first.fps) > 1e-3 * first.fps:
+            raise ValueError(
+                f"{other.path}: expected the same frame rate in both views, got {first.fps:g} ({name}) and "
+                f"{other.fps:g} ({other_name}) frames/s; re-encode one at the other's rate"
+            )
+
+
+def write_video(frames, path, fps, *, quality=23, threads=1):
+    """Write frames as H.264; the file appears under its name when it is whole.
+
+    Parameters
+    ----------
+    frames : iterable of ndarray (H, W, 3) uint8
+        RGB, all of one size; an odd row or column is left out, as H.264 wants even sizes.
+    path : path-like
+        Its suffix chooses the container (`.mp4`, `.mkv`).
+    fps : float
+    quality : int
+        Constant rate factor of x264: 0 (lossless) to 51.
+    threads : int
+        Of the encoder; the same file comes out for the same number.
+
+    Returns
+    -------
+    int
+        Number of frames written.
+
+    Raises
+    ------
+    ValueError
+        If there is no frame, or one is of another size.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    count, stream, size = 0, None, None
+    try:
+        # Bit-exact: without the time of writing, so that the same frames make the same file.
+        with av.open(str(temporary), "w", options={"fflags": "+bitexact"}) as container:
+            for image in frames:
+                if stream is None:
+                    size = image.shape
+                    stream = _h264(container, size[1] // 2 * 2, size[0] // 2 * 2, fps, quality, threads)
+                if image.shape != size:
+                    raise ValueError(f"{path}: expected all frames of one size {size}, got {image.shape}")
+                even = np.ascontiguousarray(image[: stream.height, : stream.width])
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+                count += 1
+            if count == 0:
+                raise ValueError(f"{path}: expected at least one frame to write, got none")
+            container.mux(stream.encode())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def _h264(container, width, height, fps, quality, threads):
+    options = {"crf": str(quality), "preset": "veryfast", "threads": str(threads)}
+    stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    return stream
+
+
+@contextmanager
+def _open(path):
+    """Container and video stream of a file that is one."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a video file, got none")
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, ValueError) as error:
+        hint = "an empty file" if path.stat().st_size == 0 else "one that cannot be opened; it may be truncated"
+        raise ValueError(f"{path}: expected a video, got {hint}") from error
+    with container:
+        if not container.streams.video:
+            raise ValueError(f"{path}: expected a video, got a file without a video stream")
+        yield container, container.streams.video[0]
+
+
+def _packets(path, container, stream):
+    try:
+        yield from (packet for packet in container.demux(stream) if packet.size)
+    except av.FFmpegError as error:
+        raise _broken(path, error) from error
+
+
+def _decoded(path, container, stream):
+    try:
+        yield from container.decode(stream)
+    except av.FFmpegError as error:
+        raise _broken(path, error) from error
+
+
+def _broken(path, error):
+    return ValueError(f"{path}: expected whole frames, got a broken file ({error.strerror}); copy it again")
