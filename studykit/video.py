@@ -194,8 +194,8 @@ def write_video(frames, path, fps, *, quality=23, threads=1):
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     count, stream, size = 0, None, None
     try:
-        # Bit-exact: without the time of writing, so that the same frames make the same file.
         with av.open(str(temporary), "w", options={"fflags": "+bitexact"}) as container:
+            container.metadata["creation_time"] = "1970-01-01T00:00:00Z"  # so that the same frames make the same file
             for image in frames:
                 if stream is None:
                     size = image.shape
