@@ -194,6 +194,7 @@ def _kernel(scratch, threads):
             "-f",
             "{connection_file}",
             "--IPKernelApp.extensions=studykit.provenance",
+            "--IPKernelApp.log_level=50",  # an interrupt on the way out is no error
         ],
         display_name="Python 3",
         language="python",

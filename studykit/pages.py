@@ -32,6 +32,7 @@ _DATA = {
     "pose2sim": ("Real video.", "One person before synchronized cameras, the demonstration recording of Pose2Sim."),
     "table": ("Your recordings.", "As listed in the Study table of this configuration."),
 }
+_UNITS = {"m_s": "m/s", "ms": "ms", "s": "s", "m": "m", "mm": "mm", "px": "px", "deg": "°", "gb": "GB", "hz": "Hz"}
 _SCALE_NOTES = {"smoke": "Smoke scale: this run only shows that the whole chain works; its numbers mean nothing."}
 
 
@@ -217,14 +218,19 @@ def _label(name):
 
 
 def _labelled(numbers):
-    """Numbers as people read them: four digits, and a dash for what could not be measured."""
-    return [(name.replace("_", " "), _shown(value)) for name, value in numbers.items()]
+    """Names and numbers as people read them: four digits with their unit, a dash for what could not be measured."""
+    labelled = []
+    for name, value in numbers.items():
+        suffix = next((suffix for suffix in _UNITS if name.endswith(f"_{suffix}")), "")
+        label = (name.removesuffix(f"_{suffix}") if suffix else name).replace("_", " ")
+        labelled.append((label, f"{_shown(value)} {_UNITS.get(suffix, '')}".strip()))
+    return labelled
 
 
 def _shown(value):
     if value is None:
         return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) or (abs(value) >= 1000 and value == int(value)) else f"{value:.4g}"
 
 
 def _duration(seconds):
