@@ -38,7 +38,28 @@ def _parser():
     report = _command(commands, "report", _report, "rebuild a study's index.html and summary.json")
     report.add_argument("config", nargs="?", default="default")
 
-    _command(commands, "doctor", _doctor, "say whether this computer is ready, and for what")
+    simulate = _command(commands, "simulate", _simulate, "film simulated people with the two-camera laboratory")
+    simulate.add_argument("folder", help="receives study.csv, videos, truth")
+    simulate.add_argument("--participants", type=int, default=4)
+    simulate.add_argument("--trials", type=int, default=2, help="of each participant; directions alternate")
+    simulate.add_argument("--seconds", type=float, default=5.0, help="of each trial")
+    simulate.add_argument("--seed", type=int, default=1)
+
+    fetch = _command(commands, "fetch", _fetch, "bring third-party data, or say where to ask for it")
+    fetch.add_argument("name", help="such as pose2sim-demo")
+
+    check = _command(commands, "check", _check, "look through a Study table and every file that it names")
+    check.add_argument("table", help="CSV, see docs/own-data.md")
+
+    importing = _command(commands, "import", _import, "turn a keypoint file of another program into tracks")
+    importing.add_argument("file", help="DeepLabCut .csv or .h5, SLEAP .slp, COCO .json, or a folder of OpenPose .json")
+    importing.add_argument("--fps", type=float, required=True)
+    importing.add_argument("--size", type=int, nargs=2, required=True, metavar=("WIDTH", "HEIGHT"), help="image, px")
+    importing.add_argument("--gaps", choices=("refuse", "nan", "close"), help="missing frames (default: the format's)")
+    importing.add_argument("--out", required=True, help="tracks file to write, .nc")
+
+    _command(commands, "benchmark", _benchmark, "run every script in benchmarks/ and gather its last line")
+    _command(commands, "doctor", _doctor, "say what this computer has for the study")
     return parser
 
 
@@ -110,8 +131,96 @@ def _report(options):
     write_study_page(load_config(_config_path(options.config)))
 
 
-def _doctor(options):
-    raise NotImplementedError
+def _simulate(options):
+    from studykit.datasets import prepare
+
+    sizes = {"participants": options.participants, "trials": options.trials, "seconds": options.seconds}
+    study = prepare("gaitlab", options.folder, seed=options.seed, **sizes)
+    print(f"{len(study)} recordings: {Path(options.folder) / 'study.csv'}")
+
+
+def _fetch(options):
+    from studykit.datasets.fetch import fetch
+
+    folder = fetch(options.name)
+    if folder is not None:
+        print(folder)
+
+
+def _check(options):
+    import tempfile
+
+    from studykit.datasets.table import check_recordings, table_study
+
+    with tempfile.TemporaryDirectory() as folder:
+        print(check_recordings(table_study(options.table, folder)).drop(columns="fault").to_string(index=False))
+    print(f"{options.table}: no faults found")
+
+
+def _import(options):
+    from studykit.formats import import_tracks
+    from studykit.tracks import save_tracks
+
+    gaps = {} if options.gaps is None else {"gaps": options.gaps}
+    tracks = import_tracks(options.file, options.fps, *options.size, **gaps)
+    save_tracks(tracks, options.out)
+    sizes = f"{tracks.sizes['time']} frames, {tracks.sizes['keypoints']} keypoints, {tracks.sizes['individuals']}"
+    print(f"{options.out}: {sizes} individuals from {tracks.attrs['source_software']}")
+
+
+def _benchmark(_options):
+    import json
+
+    from studykit.report import write_text
+    from studykit.study import project_root
+
+    root, results, status = project_root(), [], 0
+    for script in sorted((root / "benchmarks").glob("*.py")):
+        print(f"\n{script.name}", flush=True)
+        done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, check=False)
+        print(done.stdout, end="", flush=True)
+        if done.returncode == 0:
+            results.append(json.loads(done.stdout.strip().splitlines()[-1]))
+        else:
+            print(f"{script.name}: stopped with status {done.returncode}", file=sys.stderr)
+            status = 1
+    write_text(root / "reports" / "benchmarks.json", json.dumps(results, indent=1) + "\n")
+    return status
+
+
+def _doctor(_options):
+    import importlib.util
+    import shutil
+
+    from studykit.provenance import machine, versions
+    from studykit.study import project_root
+
+    found = machine()
+    disk_gb = shutil.disk_usage(project_root()).free / 1e9
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    wants = [
+        ("Python 3.11", sys.version_info[:2] == (3, 11), versions()["python"]),
+        ("2 cores", found["cores"] >= 2, f"{found['cores']} ({found['processor']})"),
+        ("6 GB of memory", found["memory_gb"] >= 6, f"{found['memory_gb']:.0f} GB"),
+        ("5 GB of free disk", disk_gb >= 5, f"{disk_gb:.0f} GB in {project_root()}"),
+        ("Keras and its backend", all(map(importlib.util.find_spec, ("keras", backend))), backend),
+        ("video in H.264", *_h264()),
+    ]
+    for want, good, what in wants:
+        print(f"{'ok     ' if good else 'missing'}  {want}: {what}")
+    print(", ".join(f"{package} {version}" for package, version in versions().items()))
+    return 0 if all(good for _, good, _ in wants) else 1
+
+
+def _h264():
+    """Whether PyAV's own copy of FFmpeg reads and writes H.264; no ffmpeg command is needed."""
+    try:
+        import av
+
+        av.codec.Codec("h264", "r"), av.codec.Codec("libx264", "w")
+    except (ImportError, ValueError) as error:
+        return False, str(error)
+    return True, f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
 
 
 if __name__ == "__main__":
