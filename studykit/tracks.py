@@ -13,6 +13,10 @@ import xarray as xr
 
 from studykit.skeletons import LEG, convert
 
+# movement brings numbagg, which xarray would use where it is installed: ten seconds of compiling for a first median,
+# and last digits that depend on what is installed.
+xr.set_options(use_numbagg=False)
+
 DIMS = ("time", "space", "keypoints", "individuals")
 _SYSTEMS = ("image", "walk")
 
