@@ -1,0 +1,430 @@
+"""Walking: normative joint-angle curves with personal style, made consistent with the ground by least squares.
+
+The curves are the Fourier coefficients of Schwartz, Rozumalski & Trost (2008), J Biomech 41:1639-1650, at free speed:
+norms of typically developing *children*, used here for want of equally complete open norms of adults. Joint angles
+alone make the feet slide; so the whole trial is solved at once (Gauss-Newton) for hip path and leg angles in the
+sagittal plane that stay close to the curves while every foot in contact rests on the floor and does not move.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix, identity
+from scipy.sparse.linalg import spsolve
+
+from studykit.gaitlab.body import bone_frame, rotation
+
+# [a0, a1, b1 ... a6, b6], deg; cosine and sine, phase 0 at heel strike.
+SCHWARTZ = {
+    "pelvic_tilt": [11.59, 0.03, 0.09, 0.41, -0.72, 0.01, 0.02, 0.15, -0.03, 0, 0.02, -0.05, 0.06],
+    "pelvic_obliquity": [-0.02, 1.85, 2.12, 0.02, 0.04, -1.19, 0.22, 0.01, 0.02, 0, -0.09, 0, 0.01],
+    "pelvic_rotation": [-0.04, 3.74, 2.10, 0.01, 0.01, 0.34, -0.37, 0.01, 0.02, 0.26, -0.06, 0.01, 0.01],
+    "hip": [18.45, 20.87, -3.19, -3.14, -1.54, -0.1, 1.62, -0.1, -0.09, -0.27, 0.27, -0.01, 0.1],
+    "knee": [22.87, -1.91, -18.75, -13.63, 7.0, -0.7, 4.31, -0.87, 0.63, -0.54, 0.73, 0.07, 0.2],
+    "ankle": [0.75, -2.05, 7.09, 0.82, -7.22, -4.6, 0.86, 2.2, 0.24, -0.52, -1.38, 0.26, 0.55],
+}
+STANDING_TILT_DEG = SCHWARTZ["pelvic_tilt"][0]  # the pelvis of the mesh at rest has this tilt by definition
+SOLE_M = 0.022  # shoes: thickness under the bare foot
+HEEL_CONTACT = (0.0, 0.40)  # phase of the cycle during which the heel rests on the floor
+BALL_CONTACT = (0.09, 0.60)  # and the ball of the foot; its end is toe-off
+JOINTS = ("hip", "knee", "ankle", "thigh")  # of `Walk.angles`; "thigh" is to the vertical, "hip" to the pelvis
+SIDES = ("left", "right")
+
+
+def schwartz_curve(name, phase):
+    """Normative angle, deg, at phases (...) of the gait cycle, 1 a cycle."""
+    mean, *waves = SCHWARTZ[name]
+    angle = 2 * np.pi * np.asarray(phase, float)
+    pairs = zip(waves[::2], waves[1::2], strict=True)
+    return mean + sum(a * np.cos(k * angle) + b * np.sin(k * angle) for k, (a, b) in enumerate(pairs, 1))
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A posed figure over time, in the world.
+
+    Attributes
+    ----------
+    rotations : ndarray (time, bones, 3, 3)
+    positions : ndarray (time, bones, 3)
+        Heads of the bones, m.
+    angles : ndarray (time, 2 sides, len(JOINTS))
+        Flexion, deg: hip (of the thigh on the pelvis), knee, ankle (dorsiflexion), thigh (to the vertical).
+    events : list of (float, str, str)
+        Time s, side, "heel_strike" or "toe_off"; ascending.
+    contacts : ndarray (time, 2 sides, 2)
+        Whether heel and ball of each foot rest on the floor.
+    speed_m_s : float
+    """
+
+    rotations: np.ndarray
+    positions: np.ndarray
+    angles: np.ndarray
+    events: list
+    contacts: np.ndarray
+    speed_m_s: float
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one person walks; drawn once a person. Angles in deg, lengths in m, times in s."""
+
+    stride_s: float
+    gain: dict  # of joint excursions and pelvic rotations, around 1
+    offset: dict  # added to joint angles
+    asymmetry: dict  # added on the left, subtracted on the right
+    lean: float
+    arm_swing: float
+    elbow: float
+    elbow_swing: float
+    step_width: float
+    toe_out: float
+
+
+def draw_style(sex, rng):
+    """A person's style. Cadence is that of comfortable walking in a short laboratory, about 1.1 m/s."""
+
+    def normal(mean, sd, low, high):
+        return float(np.clip(rng.normal(mean, sd), low, high))
+
+    return Style(
+        stride_s=120 / normal(98 if sex == "f" else 93, 4, 84, 108),
+        gain={
+            name: mean * normal(1, 0.07, 0.85, 1.15)
+            for name, mean in {"hip": 0.9, "knee": 1, "ankle": 1, "rotation": 1, "obliquity": 1}.items()
+        },
+        offset={"hip": normal(0, 2, -4, 4), "knee": normal(4, 2, 1, 8), "ankle": normal(0, 2.5, -5, 5)},
+        asymmetry={joint: normal(0, 1, -2, 2) for joint in ("hip", "knee", "ankle")},
+        lean=normal(2.5, 1.5, -1, 6),
+        arm_swing=normal(17, 4, 8, 27),
+        elbow=normal(22, 6, 10, 38),
+        elbow_swing=normal(9, 3, 2, 16),
+        step_width=normal(0.10, 0.02, 0.06, 0.15),
+        toe_out=normal(6, 3, 0, 14),
+    )
+
+
+def walk(figure, style, n_frames, fps, rng, direction=-1):
+    """Let a person walk along x through the middle of the laboratory.
+
+    Parameters
+    ----------
+    figure : Figure
+    style : Style
+    n_frames : int
+    fps : float
+    rng : numpy.random.Generator
+        Of the trial: stride-to-stride variation, first step, line walked.
+    direction : {-1, 1}
+        Towards -x or +x.
+
+    Returns
+    -------
+    Walk
+    """
+    pad = int(np.ceil(0.5 * fps))  # frames solved before and after, so that the ends are like the middle
+    time = (np.arange(n_frames + 2 * pad) - pad) / fps
+    phase, phase_at = _phases(style, time, rng)
+    pelvis = {
+        "tilt": np.radians(schwartz_curve("pelvic_tilt", phase) - STANDING_TILT_DEG),
+        "obliquity": np.radians(schwartz_curve("pelvic_obliquity", phase) * style.gain["obliquity"]),
+        "rotation": np.radians(schwartz_curve("pelvic_rotation", phase) * style.gain["rotation"]),
+        "sway": 0.018 * np.sin(2 * np.pi * (phase - 0.05)),  # of the hips towards the standing foot, m
+    }
+    # Phase of each side: (time, side); the right foot strikes half a cycle after the left.
+    sided = phase[:, None] + [0.0, 0.5]
+    wanted = _leg_angles(style, phase, sided, rng)
+    foot = _foot_points(figure)
+    path, legs = _solve(figure, style, foot, wanted, sided % 1, pelvis, fps)
+    rotations, root, angles = _pose(figure, style, foot, path, legs, phase, sided % 1, pelvis)
+
+    # Into the world: a slightly oblique line, its middle in the middle of the walkway, soles on the floor.
+    keep = slice(pad, pad + n_frames)
+    rotations, root, angles = rotations[keep], root[keep], angles[keep]
+    heading = np.radians(direction * 90 + np.clip(rng.normal(0, 0.7), -1.5, 1.5))
+    turn = rotation("y", heading)
+    middle = np.array([0, 0, (root[0, 2] + root[-1, 2]) / 2])
+    line = np.array([0, SOLE_M, np.clip(rng.normal(0, 0.04), -0.1, 0.1)])
+    root = (root - middle) @ turn.T + line
+    rotations = turn @ rotations
+    u = sided[keep] % 1
+    contacts = np.stack([(u >= a) & (u < b) for a, b in (HEEL_CONTACT, BALL_CONTACT)], axis=-1)
+    return Walk(
+        rotations,
+        figure.bone_positions(rotations, root),
+        angles,
+        _events(phase_at, (n_frames - 1) / fps),
+        contacts,
+        float((path[keep][-1, 0] - path[keep][0, 0]) / ((n_frames - 1) / fps)) if n_frames > 1 else np.nan,
+    )
+
+
+def _phases(style, time, rng):
+    """Phase of the left foot's cycle at each time, strides of varying length; and its inverse, phase to time."""
+    n_strides = int(np.ceil((time[-1] - time[0]) / style.stride_s * 1.1)) + 3
+    strides = style.stride_s * np.clip(rng.normal(1, 0.018, n_strides), 0.94, 1.06)
+    start = time[0] - rng.random() * strides[0]
+    edges = start + np.concatenate([[0], np.cumsum(strides)])
+    number = np.arange(len(edges))
+    return np.interp(time, edges, number), lambda phase: np.interp(phase, number, edges)
+
+
+def _events(phase_at, last_s):
+    """Heel strikes and toe-offs from time 0 to the last frame."""
+    events = []
+    for side, shift in zip(SIDES, (0.0, 0.5), strict=True):
+        for name, phase in (("heel_strike", HEEL_CONTACT[0]), ("toe_off", BALL_CONTACT[1])):
+            times = phase_at(np.arange(1, 400) + phase - shift)
+            times = times[np.diff(times, prepend=-np.inf) > 0]  # beyond the last stride the inverse stands still
+            events += [(float(t), side, name) for t in times if 0 <= t <= last_s]
+    return sorted(events)
+
+
+def _leg_angles(style, phase, sided, rng):
+    """Angles wanted (time, side, thigh/knee/ankle), rad; each stride has its own amplitude."""
+    cycle = np.floor(sided).astype(int)
+    tilt = schwartz_curve("pelvic_tilt", phase)
+    wanted = np.empty((*sided.shape, 3))
+    for j, joint in enumerate(("hip", "knee", "ankle")):
+        mean = SCHWARTZ[joint][0] if joint == "hip" else 0.0
+        size = style.gain[joint] * (1 + 0.02 * rng.normal(size=cycle.max() + 2))
+        for s, sign in enumerate((1, -1)):
+            angle = (schwartz_curve(joint, sided[:, s]) - mean) * size[cycle[:, s]] + mean
+            wanted[:, s, j] = angle + style.offset[joint] + sign * style.asymmetry[joint]
+    wanted[..., 0] -= tilt[:, None]  # of the thigh to the vertical
+    wanted[..., 1] = np.maximum(wanted[..., 1], 2.0)
+    return np.radians(wanted)
+
+
+def _foot_points(figure):
+    """Heel, ball and toe tip under the shoe, relative to the ankle with the foot flat: {name: (up, forward)}, m."""
+    body = figure.body
+    foot = figure.vertices[(body.part == 1) & np.isin(body.main_bone, ["foot_l", "ball_l"])]
+    ankle, ball = figure.place["foot_l"], figure.place["ball_l"]
+    up = foot[:, 1].min() - ankle[1]
+    return {
+        "heel": (up, foot[:, 2].min() - ankle[2] + 0.012),
+        "ball": (up, ball[2] - ankle[2] + 0.005),
+        "toe": (up, foot[:, 2].max() - ankle[2] - 0.01),
+    }
+
+
+class _Legs:
+    """Positions of foot points in the sagittal plane, and their derivatives, for the states of a whole trial.
+
+    A state holds, each frame: hips forward and up (m), then thigh, knee and ankle angles (rad) of the left and the
+    right leg.
+    """
+
+    def __init__(self, figure, style, pelvis):
+        sign = np.array([1, -1])
+        turn, drop = pelvis["rotation"][:, None], pelvis["obliquity"][:, None]
+        self.hip_up = figure.half_hip_m * sign * np.sin(drop)
+        self.hip_forward = figure.half_hip_m * sign * np.cos(drop) * np.sin(turn)
+        # Legs slant outwards or inwards between hips and feet: their length in the plane is shorter.
+        hip_side = pelvis["sway"][:, None] + figure.half_hip_m * sign * np.cos(drop) * np.cos(turn)
+        slant = (hip_side - sign * style.step_width / 2) / figure.leg_length_m
+        self.thigh, self.shank = (length * np.sqrt(1 - slant**2) for length in (figure.thigh_m, figure.shank_m))
+        self.along = np.cos(np.radians(style.toe_out))  # share of the foot's length that lies along the walk
+
+    def segments(self, state, side):
+        """Angle of thigh, shank and foot to the vertical or the floor, rad."""
+        thigh, knee, ankle = state[:, 2 + 3 * side : 5 + 3 * side].T
+        return thigh, thigh - knee, thigh - knee + ankle
+
+    def point(self, state, side, offset):
+        """Height and forward place of a point of the foot, with the derivatives by (hips, thigh, knee, ankle)."""
+        up, forward = offset
+        thigh, shank, foot = self.segments(state, side)
+        ones = np.ones(len(state))
+        dy_thigh, dz_thigh = self.thigh[:, side] * np.sin(thigh), self.thigh[:, side] * np.cos(thigh)
+        dy_shank, dz_shank = self.shank[:, side] * np.sin(shank), self.shank[:, side] * np.cos(shank)
+        dy_foot = np.cos(foot) * forward - np.sin(foot) * up
+        dz_foot = -self.along * (np.sin(foot) * forward + np.cos(foot) * up)
+        y = state[:, 1] + self.hip_up[:, side] - dz_thigh - dz_shank - dz_foot / self.along
+        z = state[:, 0] + self.hip_forward[:, side] + dy_thigh + dy_shank + self.along * dy_foot
+        first = 2 + 3 * side
+        height = [(1, ones), (first, dy_thigh + dy_shank + dy_foot), (first + 1, -dy_shank - dy_foot)]
+        ahead = [(0, ones), (first, dz_thigh + dz_shank + dz_foot), (first + 1, -dz_shank - dz_foot)]
+        return y, z, [*height, (first + 2, dy_foot)], [*ahead, (first + 2, dz_foot)]
+
+
+class _Residuals:
+    """Rows of a sparse least-squares problem, gathered block by block."""
+
+    def __init__(self, n_states):
+        self.n_states, self.n_rows = n_states, 0
+        self.values, self.rows, self.columns, self.entries = [], [], [], []
+
+    def add(self, values, terms):
+        """Residuals (m,) and their derivatives: pairs of (frames (m,), state variable, derivative (m,))."""
+        rows = self.n_rows + np.arange(len(values))
+        self.n_rows += len(values)
+        self.values.append(values)
+        for frames, variable, derivative in terms:
+            self.rows.append(rows)
+            self.columns.append(frames * 8 + variable)
+            self.entries.append(np.broadcast_to(derivative, len(values)))
+
+    def step(self):
+        """The Gauss-Newton step (frames, 8)."""
+        index = (np.concatenate(self.rows), np.concatenate(self.columns))
+        jacobian = csr_matrix((np.concatenate(self.entries), index), shape=(self.n_rows, self.n_states))
+        normal = (jacobian.T @ jacobian + 1e-6 * identity(self.n_states)).tocsc()
+        return spsolve(normal, -jacobian.T @ np.concatenate(self.values)).reshape(-1, 8)
+
+
+# What one unit of residual is: the trade between following the curves and respecting the floor.
+_SD_ANGLE = np.radians([2.5, 3.0, 3.0])  # thigh, knee, ankle off their curves
+_SD_PATH_M = 0.004  # change of the hips' velocity over a frame at 25 Hz
+_SD_CONTACT_M = 0.0001  # height of a resting point, and its slip over a frame
+_SD_CLEARANCE_M = 0.004  # depth of a swinging point below its clearance
+_CLEARANCE_M = {"heel": 0.004, "toe": 0.010}
+
+
+def _solve(figure, style, foot, wanted, u, pelvis, fps, max_steps=12):
+    """Hip path (time, 2) forward and up, m, and leg angles (time, side, 3), rad, that respect the floor.
+
+    Gauss-Newton over all frames: squared deviation from the wanted angles (and of their second differences), jerkiness
+    of the hips, height and slip of points in contact, swinging points too low. Weights are those of 25 Hz, scaled so
+    that the solution hardly depends on the frame rate.
+    """
+    legs = _Legs(figure, style, pelvis)
+    n = len(u)
+    frames, inner = np.arange(n), np.arange(1, n - 1)
+    dense = np.sqrt(25 / fps)  # so that sums over frames weigh as integrals over time
+    bend = dense * (fps / 25) ** 2  # and second differences as second derivatives
+    slip = np.sqrt(fps / 25)
+    state = np.zeros((n, 8))
+    state[:, 0] = 1.1 / fps * frames
+    state[:, 1] = figure.leg_length_m - foot["heel"][0] - 0.02
+    state[:, 2:] = wanted.reshape(n, 6)
+    target = state[:, 2:].copy()
+    resting = {"heel": HEEL_CONTACT, "ball": BALL_CONTACT}
+
+    for iteration in range(max_steps):
+        rows = _Residuals(8 * n)
+        deviation = np.column_stack([state[:, :2], state[:, 2:] - target])
+        for variable in range(8):
+            sd = _SD_PATH_M if variable < 2 else _SD_ANGLE[(variable - 2) % 3]
+            x = deviation[:, variable]
+            if variable >= 2:
+                rows.add(x * dense / sd, [(frames, variable, dense / sd)])
+            w = bend / sd * (1 if variable < 2 else 2.5)
+            terms = [(inner - 1, variable, w), (inner, variable, -2 * w), (inner + 1, variable, w)]
+            rows.add((x[:-2] - 2 * x[1:-1] + x[2:]) * w, terms)
+        rows.add(10 * state[:1, 0], [(frames[:1], 0, 10.0)])  # the path begins at 0
+        for side in (0, 1):
+            for name, (first, last) in resting.items():
+                y, z, dy, dz = legs.point(state, side, foot[name])
+                down = (u[:, side] >= first) & (u[:, side] < last)
+                m = frames[down]
+                w = dense / _SD_CONTACT_M
+                rows.add(y[m] * w, [(m, variable, d[m] * w) for variable, d in dy])
+                # The same contact in two frames that follow one another: no slip between them.
+                a = frames[:-1][down[:-1] & down[1:] & (u[1:, side] > u[:-1, side])]
+                w = slip / _SD_CONTACT_M
+                later = [(a + 1, variable, d[a + 1] * w) for variable, d in dz]
+                rows.add((z[a + 1] - z[a]) * w, later + [(a, variable, -d[a] * w) for variable, d in dz])
+            for name, clearance in _CLEARANCE_M.items():
+                y, _, dy, _ = legs.point(state, side, foot[name])
+                m = frames[(u[:, side] > BALL_CONTACT[1] + 0.03) & (y < clearance)]
+                w = dense / _SD_CLEARANCE_M
+                rows.add((y[m] - clearance) * w, [(m, variable, d[m] * w) for variable, d in dy])
+        step = rows.step()
+        state += step * (0.7 if iteration < 2 else 1.0)
+        if np.abs(step).max() < 1e-5:
+            break
+    return state[:, :2], state[:, 2:].reshape(n, 2, 3)
+
+
+def _pose(figure, style, foot, path, legs, phase, u, pelvis):
+    """Rotations (time, bones, 3, 3), pelvis joint (time, 3) and angles (time, side, 4), walking along +z."""
+    body, place, n = figure.body, figure.place, len(phase)
+    turn, drop, tilt = pelvis["rotation"], pelvis["obliquity"], pelvis["tilt"]
+    lean = np.radians(style.lean)
+    rotations = np.empty((n, len(body.bones), 3, 3))
+
+    def put(bone, value):
+        rotations[:, body.bone[bone]] = value
+
+    pelvis_rotation = rotation("y", -turn) @ rotation("z", drop) @ rotation("x", tilt)
+    put("pelvis", pelvis_rotation)
+    for bone, share in (("spine_01", 0.33), ("spine_02", 0.66), ("spine_03", 1.0)):
+        twist = rotation("y", -turn * (1 - share) + 0.8 * turn * share)
+        put(bone, twist @ rotation("z", drop * (1 - share)) @ rotation("x", tilt * (1 - share) + lean * share))
+    trunk = rotation("y", 0.8 * turn) @ rotation("x", lean)
+    put("neck_01", rotation("y", 0.3 * turn) @ rotation("x", 0.6 * lean))
+    put("head", rotation("x", 0.3 * lean))
+
+    # The pelvis joint follows from the middle of the hips.
+    middle = np.column_stack([pelvis["sway"], path[:, 1], path[:, 0]])
+    hips = (place["thigh_l"] + place["thigh_r"]) / 2
+    root = middle - pelvis_rotation @ (hips - place["pelvis"])
+    angles = np.empty((n, 2, len(JOINTS)))
+    plane = _Legs(figure, style, pelvis)
+    state = np.column_stack([path, legs.reshape(n, 6)])
+    for s, (suffix, sign) in enumerate((("_l", 1), ("_r", -1))):
+        y, z, _, _ = plane.point(state, s, (0.0, 0.0))
+        pitch = plane.segments(state, s)[2]
+        toe_out = np.radians(sign * style.toe_out)
+        # A foot that points outwards rolls along its own line: the ankle moves sideways as the foot pitches.
+        rest = np.where(pitch > 0, foot["heel"][1], foot["ball"][1])
+        rolled = np.cos(pitch) * rest - np.sin(pitch) * foot["heel"][0]
+        ankle = np.column_stack([sign * style.step_width / 2 + np.sin(toe_out) * (rest - rolled), y, z])
+        hip = root + pelvis_rotation @ (place["thigh" + suffix] - place["pelvis"])
+        hinge = rotation("y", 0.5 * toe_out - 0.3 * turn)[..., 0]
+        thigh, shank = _two_links(figure, hip, ankle, hinge)
+        for bone, nxt, direction in (("thigh", "calf", thigh), ("calf", "foot", shank)):
+            at_rest = bone_frame(place[nxt + suffix] - place[bone + suffix], [1.0, 0, 0])
+            put(bone + suffix, bone_frame(direction, hinge) @ at_rest.T)
+        planted = rotation("y", toe_out) @ rotation("x", -pitch)
+        put("foot" + suffix, planted)
+        put("ball" + suffix, planted @ rotation("x", -_toe_bend(u[:, s], pitch)))
+        angles[:, s] = _flexion(thigh, shank, pitch, tilt)
+        _pose_arm(put, style, place, suffix, sign, trunk, phase + (0.5 if suffix == "_l" else 0.0))
+    return rotations, root, angles
+
+
+def _two_links(figure, hip, ankle, hinge):
+    """Unit vectors along thigh and shank (time, 3) from hip to ankle joint, the knee bent forwards about the hinge."""
+    span = ankle - hip
+    length = np.linalg.norm(span, axis=1)
+    reach = np.minimum(length, 0.9999 * figure.leg_length_m)
+    cosine = (figure.thigh_m**2 + reach**2 - figure.shank_m**2) / (2 * figure.thigh_m * reach)
+    bend = np.arccos(np.clip(cosine, -1, 1))[:, None]
+    line = span / length[:, None]
+    forward = np.cross(bone_frame(line, hinge)[..., 0], -line)
+    thigh = np.cos(bend) * line + np.sin(bend) * forward
+    shank = line * reach[:, None] - figure.thigh_m * thigh
+    return thigh, shank / np.linalg.norm(shank, axis=1, keepdims=True)
+
+
+def _toe_bend(u, pitch):
+    """Toes lie flat while the heel rises, and straighten just after toe-off; rad."""
+    end = BALL_CONTACT[1]
+    rising = np.maximum(0, -pitch)
+    return np.where(u < end, rising * (u > 0.35), rising * np.clip(1 - (u - end) / 0.08, 0, 1) ** 2)
+
+
+def _flexion(thigh, shank, pitch, tilt):
+    """Angles (time, 4), deg, in the sagittal plane: hip on pelvis, knee, ankle, thigh to the vertical."""
+    thigh_angle = np.arctan2(thigh[:, 2], -thigh[:, 1])
+    shank_angle = np.arctan2(shank[:, 2], -shank[:, 1])
+    hip = thigh_angle + tilt + np.radians(STANDING_TILT_DEG)
+    return np.degrees(np.column_stack([hip, thigh_angle - shank_angle, pitch - shank_angle, thigh_angle]))
+
+
+def _pose_arm(put, style, place, suffix, sign, trunk, phase):
+    """The arm swings against the leg of its side."""
+    swing = np.radians(-3 + style.arm_swing * np.cos(2 * np.pi * phase))
+    elbow = np.radians(style.elbow + style.elbow_swing * np.cos(2 * np.pi * (phase - 0.06)))
+    abduction = rotation("z", np.radians(9 * sign))
+    side_axis = [1.0, 0, 0]
+    upper = bone_frame(place["lowerarm" + suffix] - place["upperarm" + suffix], side_axis)
+    lower = bone_frame(place["hand" + suffix] - place["lowerarm" + suffix], side_axis)
+    put("clavicle" + suffix, trunk)
+    put("upperarm" + suffix, trunk @ abduction @ rotation("x", -swing) @ upper.T)
+    bent = trunk @ abduction @ rotation("x", -swing - elbow) @ rotation("z", np.radians(-6 * sign)) @ lower.T
+    put("lowerarm" + suffix, bent)
+    put("hand" + suffix, bent)
