@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict
 
 from studykit.parameters import read_parameters, validate
 from studykit.provenance import code_digest
-from studykit.study import project_root, resolve
+from studykit.study import PATH_COLUMNS, project_root, resolve
 
 
 class _Entry(BaseModel):
@@ -54,9 +55,17 @@ class Run:
         return code_digest(self.notebook)
 
     def files(self):
-        """Files and folders that parameters name, such as a table of recordings."""
+        """Files and folders that parameters name; of a Study table also the recordings that it names."""
         named = [v for k, v in self.parameters.items() if k not in ("derived", "reports") and isinstance(v, str)]
-        return [resolve(value) for value in named if value and resolve(value).exists()]
+        files = [resolve(value) for value in named if value and resolve(value).exists()]
+        return files + [file for path in files if path.suffix == ".csv" for file in _recordings(path)]
+
+
+def _recordings(path):
+    """Files in the rows of a Study table; faults in it are for the notebook that reads it to say."""
+    table = pd.read_csv(path, dtype=str)
+    values = [value for name in PATH_COLUMNS if name in table for value in table[name].dropna().unique()]
+    return [file for value in values if (file := path.parent / value).exists()]
 
 
 def folders(config):

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 CONFIG_VERSION = 1
 COLUMNS = ("participant", "sex", "trial", "direction", "view", "video", "tracks", "fps", "mirrored")
 OPTIONAL_COLUMNS = ("width_px", "height_px", "leg_length_m", "calibration", "truth")
-_PATHS = ("video", "tracks", "calibration", "truth")
+PATH_COLUMNS = ("video", "tracks", "calibration", "truth")
 _KEY = ["participant", "trial", "view"]
 
 
@@ -174,20 +174,21 @@ def _complete(table, folder):
     table = table.copy()
     for name in OPTIONAL_COLUMNS:
         if name not in table:
-            table[name] = "" if name in _PATHS else np.nan
+            table[name] = "" if name in PATH_COLUMNS else np.nan
     table["sex"] = table.sex.fillna("").astype(str)
     table["trial"] = table.trial.astype(int)
     table["fps"] = table.fps.astype(float)
     table["mirrored"] = table.mirrored.astype(str).str.lower().eq("true")
-    for name in _PATHS:
+    for name in PATH_COLUMNS:
         given = table[name].fillna("").astype(str)
         table[name] = [str(Path(os.path.abspath(folder / value))) if value else "" for value in given]
     return table[[*COLUMNS, *OPTIONAL_COLUMNS]]
 
 
 def _file_faults(table):
-    wanted = [(name, value) for name in _PATHS for value in dict.fromkeys(table[name]) if value]
-    lost = [f"{name}: expected a file, got none at {value}" for name, value in wanted if not Path(value).is_file()]
+    wanted = [(name, value) for name in PATH_COLUMNS for value in dict.fromkeys(table[name]) if value]
+    there = {name: Path.exists if name == "tracks" else Path.is_file for name in PATH_COLUMNS}  # OpenPose: a folder
+    lost = [f"{name}: expected a file, got none at {value}" for name, value in wanted if not there[name](Path(value))]
     return lost[:5] + ([f"and {len(lost) - 5} more files missing"] if len(lost) > 5 else [])
 
 
@@ -196,7 +197,7 @@ def write_study(table, path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     table = table.copy()
-    for name in _PATHS:
+    for name in PATH_COLUMNS:
         if name in table:
             values = table[name].fillna("").astype(str)
             table[name] = [os.path.relpath(value, path.parent) if value else "" for value in values]

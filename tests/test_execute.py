@@ -107,6 +107,14 @@ def test_files_that_parameters_name_are_inputs(root):
     assert runs["10_numbers"].files() == [root / "numbers.txt"]
 
 
+def test_recordings_of_a_study_table_are_inputs(root):
+    (root / "mine").mkdir()
+    (root / "mine/study.csv").write_text("participant,video,tracks\nsub-01,a.mp4,\nsub-01,b.mp4,\n")
+    (root / "mine/a.mp4").touch()
+    runs = plan(config(root, **{"10_numbers": {"source": "mine/study.csv"}}))
+    assert runs["10_numbers"].files() == [root / "mine/study.csv", root / "mine/a.mp4"]
+
+
 def test_a_lost_result_unmarks_its_run(root):
     runs = plan(config(root))
     (run := runs["20_doubles"]).done.parent.mkdir(parents=True)
