@@ -156,6 +156,12 @@ def _part(run, reports, summary, seconds):
     there = executed.is_file()
     cells = read_cells(executed if there else run.notebook)
     title, intro = _opening(cells, run.name)
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+    def in_order(paths):
+        """Files in the order in which the notebook names them."""
+        return sorted(paths, key=lambda path: (code.find(f'"{path.stem}"') % (len(code) + 1), path.stem))
+
     return {
         "run": run.name,
         "title": title,
@@ -163,8 +169,8 @@ def _part(run, reports, summary, seconds):
         "intro": _html(intro),
         "conclusion": _html(_conclusion(cells)),
         "numbers": _labelled(summary.get(run.name, {})),
-        "figures": _figures(reports, run.name),
-        "tables": [_table(path, reports) for path in sorted((reports / "tables" / run.name).glob("*.csv"))],
+        "figures": [_figure(path, reports) for path in in_order((reports / "figures" / run.name).glob("*.png"))],
+        "tables": [_table(path, reports) for path in in_order((reports / "tables" / run.name).glob("*.csv"))],
         "seconds": None if seconds is None else _duration(seconds),
     }
 
@@ -186,19 +192,14 @@ def _html(markdown):
     return Markup(mistune.create_markdown(escape=True, plugins=["table"])(markdown)) if markdown else ""
 
 
-def _figures(reports, run):
-    found = []
-    for png in sorted((reports / "figures" / run).glob("*.png")):
-        svg, data = png.with_suffix(".svg"), png.with_suffix(".csv")
-        best = svg if svg.is_file() and svg.stat().st_size < _LARGE_SVG else png
-        found.append(
-            {
-                "path": best.relative_to(reports).as_posix(),
-                "label": _label(png.stem),
-                "data": data.relative_to(reports).as_posix() if data.is_file() else None,
-            }
-        )
-    return found
+def _figure(png, reports):
+    svg, data = png.with_suffix(".svg"), png.with_suffix(".csv")
+    best = svg if svg.is_file() and svg.stat().st_size < _LARGE_SVG else png
+    return {
+        "path": best.relative_to(reports).as_posix(),
+        "label": _label(png.stem),
+        "data": data.relative_to(reports).as_posix() if data.is_file() else None,
+    }
 
 
 def _table(path, reports):
