@@ -82,46 +82,42 @@ def _peaks(distance, known, fps, min_stride_s):
     return np.array([p + parabola_peak(bridged, p) for p in peaks]) / fps
 
 
-def half_speed(x, fps, near, *, landing, speed, reach_s=0.16):
-    """When a foot stops or starts: its forward speed passes half the walking speed.
+def landings(foot, fps, near, *, speed, reach_s=0.16):
+    """When a foot stops: its forward speed falls through half the walking speed.
 
-    A foot swings faster than the body walks and stands still on the ground. A camera of 25 frames a second, and any
-    low-pass filter, spreads that stop over some frames, symmetrically, so that it lies where half of the drop is
-    over; half the walking speed, as the swinging foot has about the body's speed just before it lands. (The same
-    reasoning for the toe, which lies still until it leaves.) A cubic spline through the samples gives sub-frame
-    times.
+    A foot swings at about the body's speed just before it lands, and stands still after. A camera of 25 frames a
+    second, and any zero-lag filter, spreads that stop over some frames, evenly to both sides, so that half of the
+    drop is over when it happens. A cubic spline through the samples gives sub-frame times.
 
     Parameters
     ----------
-    x : ndarray (time,)
-        Position along the walk, NaN where unknown.
+    foot : ndarray (time,)
+        Position of the foot along the walk, NaN where unknown.
     fps : float
-    near : ndarray (events,)
+    near : ndarray (strikes,)
         Rough times to look around, s.
-    landing : bool
-        Whether the foot stops (heel strike) or starts (toe-off).
     speed : float
-        Walking speed, units of x per second.
+        Walking speed, units of `foot` per second.
     reach_s : float
         How far from the rough time to look, s.
 
     Returns
     -------
-    ndarray (events,)
-        s; NaN where the speed does not pass that value, or positions around are unknown.
+    ndarray (strikes,)
+        s; NaN where the speed does not fall through that value, or positions around are unknown.
     """
-    known = np.flatnonzero(np.isfinite(x))
-    spline = CubicSpline(known / fps, x[known])
+    known = np.flatnonzero(np.isfinite(foot))
+    spline = CubicSpline(known / fps, foot[known])
     out = np.full(len(near), np.nan)
     for i, time in enumerate(near):
-        fine = np.arange(time - reach_s, time + reach_s, 0.001)
+        fine = np.arange(time - reach_s / 2, time + reach_s, 0.001)
         frames = np.arange(np.floor(fine[0] * fps), np.ceil(fine[-1] * fps) + 1).astype(int)
-        if frames[0] < 0 or frames[-1] >= len(x) or not np.isfinite(x[frames]).all():
+        if frames[0] < 0 or frames[-1] >= len(foot) or not np.isfinite(foot[frames]).all():
             continue
         fast = spline(fine, 1) > 0.5 * speed
-        passed = np.flatnonzero(fast[:-1] & ~fast[1:] if landing else ~fast[:-1] & fast[1:])
-        if len(passed):
-            out[i] = fine[passed[np.argmin(np.abs(fine[passed] - time))]] + 0.0005
+        stops = np.flatnonzero(fast[:-1] & ~fast[1:])
+        if len(stops):
+            out[i] = fine[stops[-1]] + 0.0005
     return out
 
 
@@ -135,8 +131,9 @@ def find_events(tracks, *, reference="neck", method="velocity", min_stride_s=0.6
     reference : {"neck", "mid_hip"}
         The body's position. gait6 has one hip, which stands for their middle.
     method : {"velocity", "distance"}
-        "distance": the ankle farthest ahead of and behind the reference (thesis 002; Zeni et al. 2008).
-        "velocity": those refined by where heel and toe stop and start (`half_speed`).
+        "distance": the ankle farthest ahead of and behind the reference (thesis 002).
+        "velocity": heel strike where the foot (mean of ankle, heel and toe) stops, see `landings`; toe-off where the
+        toe's speed passes the body's, which is where it is farthest behind (the marker Zeni et al. 2008 used).
     min_stride_s : float
 
     Returns
@@ -155,11 +152,10 @@ def find_events(tracks, *, reference="neck", method="velocity", min_stride_s=0.6
     body = x[_reference_point(reference)]
     fps, start = tracks.attrs["fps"], float(tracks.time[0])
     strikes = heel_strikes(x["ankle"], body, fps, min_stride_s=min_stride_s)
-    offs = toe_offs(x["ankle"], body, fps, min_stride_s=min_stride_s)
     if method == "velocity":
-        speed = _slope(body, fps)
-        strikes = half_speed(x["heel"], fps, strikes, landing=True, speed=speed)
-        offs = half_speed(x["toe"], fps, offs, landing=False, speed=speed)
+        foot = (x["ankle"] + x["heel"] + x["toe"]) / 3
+        strikes = landings(foot, fps, strikes, speed=_slope(body, fps))
+    offs = toe_offs(x["ankle" if method == "distance" else "toe"], body, fps, min_stride_s=min_stride_s)
     events = pd.DataFrame(
         {
             "event": ["heel_strike"] * len(strikes) + ["toe_off"] * len(offs),
