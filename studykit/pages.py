@@ -159,7 +159,7 @@ def _part(run, reports, summary, seconds):
     code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
     def in_order(paths):
-        """Files in the order in which the notebook names them."""
+        """Files in the order in which the notebook names them; others (position -1) come last."""
         return sorted(paths, key=lambda path: (code.find(f'"{path.stem}"') % (len(code) + 1), path.stem))
 
     return {
@@ -224,13 +224,11 @@ def _labelled(numbers):
     for name, value in numbers.items():
         suffix = next((suffix for suffix in _UNITS if name.endswith(f"_{suffix}")), "")
         label = (name.removesuffix(f"_{suffix}") if suffix else name).replace("_", " ")
-        labelled.append((label, f"{_shown(value)} {_UNITS.get(suffix, '')}".strip()))
+        labelled.append((label, "–" if value is None else f"{_shown(value)} {_UNITS.get(suffix, '')}".strip()))
     return labelled
 
 
 def _shown(value):
-    if value is None:
-        return "–"
     return f"{value:,}" if isinstance(value, int) or (abs(value) >= 1000 and value == int(value)) else f"{value:.4g}"
 
 
