@@ -23,7 +23,7 @@ def prepare(dataset, folder, **parameters):
     Returns
     -------
     pandas.DataFrame
-        The Study table with absolute paths, validated.
+        The Study table with absolute paths, validated; the laboratory's has `attrs` with what it cost.
 
     Raises
     ------
@@ -34,8 +34,8 @@ def prepare(dataset, folder, **parameters):
     if dataset == "gaitlab":
         from studykit.gaitlab import simulate_study
 
-        simulate_study(folder, **parameters)
-    elif dataset == "table":
+        return simulate_study(folder, **parameters)
+    if dataset == "table":
         from studykit.datasets.table import table_study
 
         table_study(folder=folder, **parameters)

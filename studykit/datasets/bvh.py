@@ -5,7 +5,6 @@ No image is made. What is real: people, gaits, and how the two views of a walk d
 (`motion.read_bvh`), nothing is ever hidden from a camera, and the noise of a pose network is normal and independent.
 """
 
-import os
 import zlib
 from pathlib import Path
 
@@ -24,7 +23,8 @@ from studykit.datasets.motion import (
     straight_walk,
 )
 from studykit.gait import joint_angles, true_walk
-from studykit.gaitlab.cameras import VIEWS, calibration_json, nominal_cameras, project
+from studykit.gaitlab.cameras import VIEWS, calibration_json, nominal_cameras
+from studykit.gaitlab.truth import SIDES, build_truth, save_truth
 from studykit.report import write_text
 from studykit.skeletons import POINTS
 from studykit.study import recording_name, trial_name, write_study
@@ -89,7 +89,7 @@ def bvh_study(
         except ValueError as error:
             faults.append(f"{error}" if str(path) in str(error) else f"{path}: {error}")
             continue
-        truth = _truth(motion, fps, cameras).assign_attrs(participant=participant, trial=trial, source_file=path.name)
+        truth = _truth(motion, fps, cameras, participant, trial).assign_attrs(source_file=path.name)
         rng = np.random.default_rng([seed, zlib.crc32(path.stem.encode())])  # a walk's own, whatever others there are
         rows += _write_trial(folder, truth, direction, pixel_noise, rng)
     if faults:
@@ -111,63 +111,42 @@ def _clips(source):
     return [(p, f"sub-{who}", people[: k + 1].count(who)) for k, (p, who) in enumerate(zip(paths, people, strict=True))]
 
 
-def _truth(motion, fps, cameras):
-    """Everything that is known of one walk, in the schema of the laboratory's truth files."""
-    events = _events(motion)
+def _truth(motion, fps, cameras, participant, trial):
+    """Everything that is known of one walk, as of a simulated one; no point is ever hidden."""
     points = canonical_points(resample(motion, fps))
-    xyz = np.full((len(points["neck"]), len(POINTS), 3), np.nan)
+    position = np.full((len(points["neck"]), len(POINTS), 3), np.nan)
     for name, place in points.items():
-        xyz[:, POINTS.index(name)] = place
-    pixels = np.stack([project(camera, xyz) for camera in cameras.values()])
-    first = next(iter(cameras.values()))
-    inside = ((pixels >= -0.5) & (pixels <= np.array([first.width_px, first.height_px]) - 0.5)).all(-1)
-    truth = xr.Dataset(
-        {
-            "position_3d": (("time", "point", "axis"), xyz),
-            "keypoints": (("view", "time", "point", "space"), pixels),
-            "visibility": (("view", "time", "point"), np.where(inside, 2, 0).astype(np.uint8)),
-            "camera_matrix": (("view", "row", "column"), np.stack([camera.matrix for camera in cameras.values()])),
-            "event_time": ("event", events.time_s.to_numpy()),
-            "event_side": ("event", events.side.to_numpy(dtype=object)),
-            "event_name": ("event", events.event.to_numpy(dtype=object)),
-        },
-        coords={
-            "time": np.arange(len(xyz)) / fps,
-            "point": list(POINTS),
-            "axis": ["x", "y", "z"],
-            "space": ["x", "y"],
-            "view": list(cameras),
-        },
-        attrs={
-            "fps": float(fps),
-            "width_px": first.width_px,
-            "height_px": first.height_px,
-            "views": list(cameras),
-            "events": "computed from the motion (studykit.datasets.motion.foot_events), not measured",
-            "leg_length_m": _leg_length(points),
-        },
+        position[:, POINTS.index(name)] = place
+    truth = build_truth(position, cameras, fps, participant=participant, trial=trial, events=_events(motion))
+    legs = [joint_angles(true_walk(truth, side).position.isel(individuals=0, drop=True)) for side in SIDES]
+    # The hip of `joint_angles` is the thigh against the vertical, which the laboratory calls "thigh".
+    angles = xr.concat(legs, dim=xr.Variable("side", list(SIDES))).assign_coords(joint=["thigh", "knee", "ankle"])
+    return (
+        truth.drop_dims("joint")
+        .assign(angles=angles.transpose("time", "side", "joint"))
+        .assign_attrs(
+            events="computed from the motion (studykit.datasets.motion.foot_events), not measured",
+            leg_length_m=_leg_length(points),
+        )
     )
-    legs = [joint_angles(true_walk(truth, side).position.isel(individuals=0, drop=True)) for side in ("left", "right")]
-    angles = xr.concat(legs, dim=xr.Variable("side", ["left", "right"])).transpose("time", "side", "joint")
-    return truth.assign(angles=angles)
 
 
 def _events(motion):
     """Events of both feet at the motion's own rate, so that they do not depend on the virtual cameras'."""
     points = canonical_points(motion)
-    rows = []
-    for side in ("left", "right"):
+    events = []
+    for side in SIDES:
         found = foot_events(points[f"{side}_heel"], points[f"{side}_toe"], points["mid_hip"], motion.fps)
         for event, times in zip(("heel_strike", "toe_off"), found, strict=True):
-            rows += [(time, side, event) for time in times]
-    return pd.DataFrame(sorted(rows), columns=["time_s", "side", "event"])
+            events += [(time, side, event) for time in times]
+    return sorted(events)
 
 
 def _leg_length(points):
     """Hip to knee to ankle, the median over frames and sides, m."""
     lengths = [
         np.linalg.norm(points[f"{side}_{a}"] - points[f"{side}_{b}"], axis=1)
-        for side in ("left", "right")
+        for side in SIDES
         for a, b in (("hip", "knee"), ("knee", "ankle"))
     ]
     return float(np.median(lengths[0] + lengths[1]) + np.median(lengths[2] + lengths[3])) / 2
@@ -197,10 +176,7 @@ def _write_trial(folder, truth, direction, pixel_noise, rng):
         for view, seen in zip(VIEWS, (direction, _TURNED[direction]), strict=True)
     ]
     target = folder / "truth" / f"{trial_name(recordings[0])}.nc"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    truth.to_netcdf(temporary, engine="h5netcdf")
-    os.replace(temporary, target)
+    save_truth(truth, target)
     for recording in recordings:
         recording["truth"] = str(target)
         recording["tracks"] = str(folder / "tracks" / f"{recording_name(recording)}.nc")

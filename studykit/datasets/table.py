@@ -146,7 +146,7 @@ def _track_faults(row, tracks, found):
     if bool(np.isnan(tracks.confidence).all()):
         faults.append(f"{row.tracks}: expected a confidence of each keypoint, got none; set assumed_confidence")
     else:
-        found["median_confidence"] = float(tracks.confidence.median())
+        found["median_confidence"] = float(np.nanmedian(tracks.confidence))
     try:
         if not has_one_leg(tracks):
             select_side(tracks, near_side(row))
