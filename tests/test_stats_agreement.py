@@ -145,7 +145,7 @@ def scalar_table(n=12, trials=2, effect=0.0, seed=0, sd_trial=0.03):
 def test_balanced_mixed_model_is_the_paired_t_test_of_participant_means():
     # Two views, everybody two trials, interior variances: the REML test has this closed form.
     table = scalar_table(seed=4)
-    found = mixed.mixed_table(table).iloc[0]
+    found = mixed.mixed_table(mixed.scalars(table)).iloc[0]
     means = table.groupby(["participant", "view"]).step_length_m.mean().unstack()  # noqa: PD010
     t, p = stats.ttest_rel(means.C1, means.C3)
     assert found.note == ""
@@ -159,7 +159,7 @@ def test_balanced_mixed_model_is_the_paired_t_test_of_participant_means():
 def test_unbalanced_mixed_model_equals_statsmodels():
     table = scalar_table(seed=5, effect=0.05)
     table = table.drop(table[(table.participant == "sub-03") & (table.trial == 2)].index)
-    found = mixed.mixed_table(table).iloc[0]
+    found = mixed.mixed_table(mixed.scalars(table)).iloc[0]
     table["perspective"] = np.where(table.view == "C1", 0.5, -0.5)
     model = smf.mixedlm(
         "step_length_m ~ perspective",
@@ -181,14 +181,21 @@ def test_singular_fits_are_said():
     person = table.groupby("participant").step_length_m.transform("mean")
     trial = table.groupby(["participant", "trial"]).step_length_m.transform("mean")
     table["step_length_m"] += person - trial
-    found = mixed.mixed_table(table)
+    found = mixed.mixed_table(mixed.scalars(table))
     assert "singular: no variance of trial" in found.note[0]
     assert np.isfinite(found.p[0])
     assert "1 of 1 fits are singular" in mixed.verdict(found)
+    # People, trials and views all have the same mean: every variance is zero, and the full model cannot be fitted.
+    size = table.groupby("participant").step_length_m.transform("mean")
+    sign = np.where(table.view == "C1", 1, -1) * np.where(table.trial == 1, 1, -1)
+    found = mixed.mixed_table(mixed.scalars(table.assign(step_length_m=1 + size * sign))).iloc[0]
+    assert found.note == "singular: no variance of participant and perspective and trial"
+    assert found.difference == pytest.approx(0, abs=1e-6)
+    assert found.p == pytest.approx(1)
 
 
 def test_one_trial_each_leaves_only_the_participant_random():
-    found = mixed.mixed_table(scalar_table(trials=1, seed=6)).iloc[0]
+    found = mixed.mixed_table(mixed.scalars(scalar_table(trials=1, seed=6))).iloc[0]
     assert found.random == "participant"
     assert np.isnan(found.sd_trial)
 
@@ -196,14 +203,27 @@ def test_one_trial_each_leaves_only_the_participant_random():
 def test_mixed_refusals_go_by_quantity():
     table = scalar_table(effect=0.1, seed=7).assign(side="left", stride_time_s=np.nan, cadence=100.0)
     table.loc[table.participant < "sub-02", "stride_time_s"] = 1.1
-    found = mixed.mixed_table(table).set_index("quantity")
+    found = mixed.mixed_table(mixed.scalars(table)).set_index("quantity")
     assert found.refused["step_length_m"] == ""
     assert found.significant["step_length_m"]
     assert "needs at least 3 participants with both views of a trial, got 2" in found.refused["stride_time_s"]
     assert "nothing to estimate" in found.refused["cadence"]
     assert "The view changes 1 of 1 quantities" in mixed.verdict(found.reset_index())
-    alone = mixed.mixed_table(table[table.view == "C1"])
+    alone = mixed.mixed_table(mixed.scalars(table[table.view == "C1"]))
     assert (alone.refused != "").all()
     assert mixed.verdict(alone).startswith("No mixed model.")
     with pytest.raises(ValueError, match="none named"):
         mixed.scalars(table.drop(columns="view"))
+
+
+def test_ranges_of_motion_by_joint():
+    angles = xr.DataArray(
+        np.array([0.0, 60.0, 5.0, -10.0, 20.0, np.nan]).reshape(1, 1, 1, 2, 3),
+        dims=("participant", "trial", "view", "joint", "percent"),
+        coords={"participant": ["sub-01"], "trial": [1], "view": ["C1"], "joint": ["knee", "hip"]},
+        name="angles",
+    )
+    table = mixed.ranges_of_motion(angles)
+    assert table.knee_range_deg.tolist() == [60.0]
+    assert table.hip_range_deg.isna().all()
+    assert mixed.scalars(table).quantity.tolist() == ["knee_range_deg"]

@@ -185,6 +185,7 @@ def test_paper_and_ours_stand_side_by_side(curves):
     assert row["df (paper)"] == "1.00, 60.0"
     assert row["df (ours)"] == "1.00, 15.0"
     assert block.set_index("body part").loc["x-value of ankle", "F (ours)"] != row["F (ours)"]
+    assert block["body part"].tolist()[:2] == ["x-value of ankle", "y-value of ankle"]  # the paper's order
     assert len(block) == 12
 
 

@@ -224,9 +224,14 @@ def icc(values):
     """
     person, view = np.indices(values.shape)
     table = pd.DataFrame({"person": person.ravel(), "view": view.ravel(), "value": values.ravel()})
-    found = pingouin.intraclass_corr(table, targets="person", raters="view", ratings="value").set_index("Type")
-    low, high = found["CI95"]["ICC(A,1)"]
-    return float(found["ICC"]["ICC(A,1)"]), float(low), float(high)
+    rounding = pingouin.options["round.column.CI95"]
+    pingouin.options["round.column.CI95"] = None  # two digits otherwise
+    try:
+        found = pingouin.intraclass_corr(table, targets="person", raters="view", ratings="value")
+    finally:
+        pingouin.options["round.column.CI95"] = rounding
+    row = found.set_index("Type").loc["ICC(A,1)"]
+    return float(row["ICC"]), *map(float, row["CI95"])
 
 
 def agreement_table(curves, samples=2000, seed=0):

@@ -9,7 +9,7 @@ import spm1d
 import xarray as xr
 from spm1d import rft1d
 
-from studykit.stats.subjects import MIN_SUBJECTS, Refused, as_curves, difference, every_curve, holm, refusals
+from studykit.stats.subjects import MIN_SUBJECTS, Refused, as_curves, difference, every_curve, holm, p_text, refusals
 
 
 def t_field(differences):
@@ -450,6 +450,33 @@ def verdict(table, clusters):
             where = here.assign(length=here.to_percent - here.from_percent).sort_values("length").iloc[-1]
             sentences.append(
                 f"The longest stretch is {where.from_percent:.0f} to {where.to_percent:.0f} % of the cycle in "
-                f"{where.space} of {where.keypoint} (p = {where.p:.2g} before Holm)."
+                f"{where.space} of {where.keypoint} ({p_text(where.p)} before Holm)."
             )
+    return " ".join(sentences)
+
+
+def two_way_verdict(table):
+    """What the perspective x trial tests say about trials, in words.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `two_way_table`.
+
+    Returns
+    -------
+    str
+    """
+    sentences = []
+    for method, rows in table.groupby("method", sort=False):
+        tested = rows[(rows.refused == "") & (rows.effect == "interaction")]
+        if tested.empty:
+            sentences.append(f"No two-way SPM ({method}). {refusals(rows)}")
+            continue
+        found = tested[tested.significant]
+        names = ", ".join(f"{row.space} of {row.keypoint}" for row in found.itertuples())
+        sentences.append(
+            f"By two-way SPM ({method}) the difference between the views depends on the trial in {len(found)} of "
+            f"{len(tested)} curves after Holm's correction{f': {names}' if names else ''}."
+        )
     return " ".join(sentences)

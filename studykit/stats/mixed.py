@@ -10,6 +10,8 @@ from scipy import stats
 from studykit.stats.subjects import MIN_SUBJECTS, Refused, holm, refusals
 
 KEYS = ("participant", "trial", "view")
+# Random terms of a model with repeated trials, from full to what is left where variances are zero.
+DESIGNS = (("participant", "perspective", "trial"), ("participant", "perspective"), ("participant",))
 
 
 def scalars(table):
@@ -34,6 +36,24 @@ def scalars(table):
     return means.melt(id_vars=list(KEYS), var_name="quantity").dropna(subset="value")
 
 
+def ranges_of_motion(angles):
+    """Range of every joint angle over the cycle.
+
+    Parameters
+    ----------
+    angles : xarray.DataArray (participant, trial, view, joint, percent)
+        deg.
+
+    Returns
+    -------
+    pandas.DataFrame
+        participant, trial, view, and `<joint>_range_deg` for each joint; rows without any angle left out.
+    """
+    ranges = (angles.max("percent", skipna=False) - angles.min("percent", skipna=False)).to_dataset("joint")
+    table = ranges.to_dataframe()[list(ranges)].add_suffix("_range_deg")
+    return table.dropna(how="all").reset_index()
+
+
 def mixed_model(data, samples=2000, seed=0):
     """Mixed model of one quantity with perspective as fixed effect, fitted by REML.
 
@@ -54,8 +74,8 @@ def mixed_model(data, samples=2000, seed=0):
     Returns
     -------
     dict
-        difference (first view minus second), low, high (95 %), t, df, p, boot_low, boot_high, mean, random (what the
-        model holds), sd_participant, sd_perspective, sd_trial, sd_residual, n_subjects, n_trials, note (which
+        difference (first view minus second), low, high (95 %), t, df, p, boot_low, boot_high, mean, random (terms
+        of the model), sd_participant, sd_perspective, sd_trial, sd_residual, n_subjects, n_trials, note (which
         variances are estimated as zero: a singular fit).
 
     Raises
@@ -79,12 +99,13 @@ def mixed_model(data, samples=2000, seed=0):
     both["perspective"] = np.where(both.view == views[0], 0.5, -0.5)
     both["scaled"] = (both.value - both.value.mean()) / spread
     repeated = both.groupby("participant").trial.nunique().ge(2).sum() >= MIN_SUBJECTS
-    fit = _fit(both, repeated)
-    variances = _variances(fit, repeated)
-    empty = [name for name, value in variances.items() if value < 1e-4 * fit.scale]
+    designs = DESIGNS if repeated else DESIGNS[-1:]
+    fit, terms = _fit(both, designs)
+    variances = _variances(fit, terms)
+    empty = [name for name in designs[0] if variances.get(name, 0) < 1e-4 * fit.scale]
     estimate, error = fit.fe_params["perspective"] * spread, fit.bse_fe["perspective"] * spread
     half = stats.t.isf(0.025, n - 1) * error
-    boot = _bootstrap(both, fit, repeated, samples, seed) * spread
+    boot = _bootstrap(both, fit, terms, samples, seed) * spread
     return {
         "n_subjects": n,
         "n_trials": n_trials,
@@ -97,37 +118,39 @@ def mixed_model(data, samples=2000, seed=0):
         "p": 2 * stats.t.sf(abs(estimate / error), n - 1),
         "boot_low": boot[0],
         "boot_high": boot[1],
-        "random": "participant, perspective within participant, trial" if repeated else "participant",
+        "random": ", ".join(terms),
         **{f"sd_{name}": np.sqrt(max(value, 0)) * spread for name, value in variances.items()},
         "note": f"singular: no variance of {' and '.join(empty)}" if empty else "",
     }
 
 
-def _fit(both, repeated):
-    options = {"groups": "participant"}
-    if repeated:
-        options |= {"re_formula": "~perspective", "vc_formula": {"trial": "0 + C(trial)"}}
-    model = smf.mixedlm("scaled ~ perspective", both, **options)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a variance at its boundary is reported in `note`, a failure refused
-        try:
-            # The gradient methods stop early at a variance of zero and still call it converged.
-            fit = model.fit(reml=True, method="powell")
+def _fit(both, designs):
+    """The first of the designs that can be fitted; a variance of zero may make the fuller ones impossible."""
+    for terms in designs:
+        options = {"re_formula": "~perspective" if "perspective" in terms else "1"}
+        if "trial" in terms:
+            options["vc_formula"] = {"trial": "0 + C(trial)"}
+        model = smf.mixedlm("scaled ~ perspective", both, groups="participant", **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a variance at its boundary is reported in `note`
+            try:
+                # The gradient methods stop early at a variance of zero and still call it converged.
+                fit = model.fit(reml=True, method="powell")
+            except np.linalg.LinAlgError:
+                continue
             if fit.converged and np.isfinite(fit.bse_fe).all():
-                return fit
-        except np.linalg.LinAlgError:
-            pass
-    raise Refused("the mixed model did not converge")
+                return fit, terms
+    raise Refused("the mixed model did not converge, however simple")
 
 
-def _variances(fit, repeated):
-    found = {"participant": fit.cov_re.iloc[0, 0]}
-    if repeated:
-        found |= {"perspective": fit.cov_re.iloc[1, 1], "trial": fit.vcomp[0]}
+def _variances(fit, terms):
+    found = dict(zip(terms, np.diag(fit.cov_re), strict=False))
+    if "trial" in terms:
+        found["trial"] = fit.vcomp[0]
     return {**found, "residual": fit.scale}
 
 
-def _bootstrap(both, fit, repeated, samples, seed):
+def _bootstrap(both, fit, terms, samples, seed):
     """95 % percentile interval of the fixed effect over participants drawn anew.
 
     The estimate is (sum_i X_i' V_i^-1 X_i)^-1 sum_i X_i' V_i^-1 y_i over participants i, so that a draw needs only
@@ -136,9 +159,9 @@ def _bootstrap(both, fit, repeated, samples, seed):
     left, right = [], []
     for _, person in both.groupby("participant"):
         x = np.column_stack([np.ones(len(person)), person.perspective])
-        z = x if repeated else x[:, :1]
+        z = x if "perspective" in terms else x[:, :1]
         covariance = z @ fit.cov_re.to_numpy() @ z.T + fit.scale * np.eye(len(person))
-        if repeated:
+        if "trial" in terms:
             covariance += fit.vcomp[0] * (person.trial.to_numpy()[:, None] == person.trial.to_numpy())
         weighted = np.linalg.solve(covariance, x)
         left.append(weighted.T @ x)
@@ -155,7 +178,7 @@ def mixed_table(table, alpha=0.05, samples=2000, seed=0):
     Parameters
     ----------
     table : pandas.DataFrame
-        As for `scalars`.
+        participant, trial, view, quantity, value, as from `scalars`.
     alpha : float
     samples, seed
         As in `mixed_model`.
@@ -166,7 +189,7 @@ def mixed_table(table, alpha=0.05, samples=2000, seed=0):
         quantity, the values of `mixed_model`, p_holm, significant (after Holm), refused.
     """
     rows = []
-    for quantity, data in scalars(table).groupby("quantity", sort=False):
+    for quantity, data in table.groupby("quantity", sort=False):
         try:
             rows.append({"quantity": quantity, **mixed_model(data, samples, seed), "refused": ""})
         except Refused as reason:

@@ -58,13 +58,15 @@ def implied_df(f, p, subjects=SUBJECTS):
     Returns
     -------
     float
-        NaN where no d from 0.1 to 100 does (p printed with two digits and F near 1).
+        The largest from 0.1 to 100, for p may rise and fall with d; NaN where there is none.
     """
 
     def gap(d):
         return stats.f.logsf(f, d, d * (subjects - 1)) - np.log(p)
 
-    return optimize.brentq(gap, 0.1, 100) if gap(0.1) * gap(100) < 0 else np.nan
+    grid = np.geomspace(0.1, 100, 400)
+    above = np.flatnonzero(np.diff(np.sign(gap(grid))))
+    return optimize.brentq(gap, grid[above[-1]], grid[above[-1] + 1]) if len(above) else np.nan
 
 
 def beside(ours, effect):
@@ -86,7 +88,7 @@ def beside(ours, effect):
     paper = paper[paper.effect == effect].rename(columns={"F": "F (paper)", "p": "p (paper)"})
     paper["df (paper)"] = [_df(d, d * (SUBJECTS - 1)) for d in map(implied_df, paper["F (paper)"], paper["p (paper)"])]
     ours = ours[(ours.effect == effect) | (ours.refused != "")].drop(columns="effect")
-    both = paper.drop(columns="effect").merge(ours, on=["keypoint", "space"], how="outer", sort=False)
+    both = paper.drop(columns="effect").merge(ours, on=["keypoint", "space"], how="left")
     both["body part"] = both.space + "-value of " + both.keypoint
     both["df (ours)"] = [_df(row.df1_gg, row.df2_gg) for row in both.itertuples()]
     both = both.rename(columns={"F": "F (ours)", "p_gg": "p (ours)"})

@@ -177,6 +177,18 @@ def holm(table, p, by=()):
     return adjusted
 
 
+def sizes(curves):
+    """How many participants and trials have at least one keypoint complete in every view.
+
+    Returns
+    -------
+    dict of str to int
+        n_participants, n_trials.
+    """
+    complete = np.isfinite(as_curves(curves)).all(("view", "percent")).any(("keypoint", "space"))
+    return {"n_participants": int(complete.any("trial").sum()), "n_trials": int(complete.sum())}
+
+
 def exclusions(curves):
     """Trials that no test can use, and why.
 
@@ -202,3 +214,8 @@ def refusals(table):
     return " ".join(
         f"{n} of {len(table)} tests {'was' if n == 1 else 'were'} refused: {reason}." for reason, n in counts.items()
     )
+
+
+def p_text(p):
+    """A p value for a sentence: "p = 0.023", "p < 0.001"."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
