@@ -90,6 +90,7 @@ def test_agreement_row(null_study):
     means = change.mean(("trial", "percent")).values
     assert row.bias == pytest.approx(means.mean())
     assert row.d_z == pytest.approx(pingouin.ttest(means, 0)["T"].iloc[0] / np.sqrt(14))
+    assert agreement.with_intervals(table).bias[0].startswith(f"{row.bias:.3g} ({row.bias_low:.3g} to ")
     interval = stats.ttest_1samp(means, 0).confidence_interval(0.95)
     assert (row.bias_low, row.bias_high) == pytest.approx(tuple(interval))
     people = change.mean("trial").values
@@ -126,6 +127,7 @@ def test_agreement_in_words_and_refused(null_study):
         table = agreement.agreement_table(part, samples=100)
         assert wanted in agreement.verdict(summary, table, 50.0, "px")
     assert "needs at least 3 participants, got 2" in table.refused[0]
+    assert agreement.with_intervals(table).bias[0] == ""
 
 
 def scalar_table(n=12, trials=2, effect=0.0, seed=0, sd_trial=0.03):

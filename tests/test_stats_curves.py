@@ -147,7 +147,9 @@ def test_each_test_is_refused_for_its_own_reason():
     unequal = four.copy(deep=True)
     unequal.loc[{"trial": 2, "participant": ["sub-01", "sub-02"]}] = np.nan
     two_way = curves.two_way_table(unequal)
-    assert two_way.refused.str.startswith("unbalanced: needs two trials that 3 participants share, got 1").all()
+    assert two_way.refused.str.startswith(
+        "unbalanced: needs two trials, each had by most participants and both by 3 or more, got 1 such"
+    ).all()
     assert curves.paired_t_table(unequal).refused.iloc[0] == ""
     one = curves.paired_t_table(four.isel(participant=[0]))
     assert one.refused.str.contains("needs at least 3 participants, got 1").all()

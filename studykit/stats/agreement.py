@@ -227,7 +227,8 @@ def icc(values):
     rounding = pingouin.options["round.column.CI95"]
     pingouin.options["round.column.CI95"] = None  # two digits otherwise
     try:
-        found = pingouin.intraclass_corr(table, targets="person", raters="view", ratings="value")
+        with np.errstate(all="ignore"):  # a perfect or empty agreement has an interval of NaN
+            found = pingouin.intraclass_corr(table, targets="person", raters="view", ratings="value")
     finally:
         pingouin.options["round.column.CI95"] = rounding
     row = found.set_index("Type").loc["ICC(A,1)"]
@@ -252,6 +253,18 @@ def agreement_table(curves, samples=2000, seed=0):
     measures = ["bias", "loa_lower", "loa_upper", "rmsd", "icc_mean", "icc_range", "d_z"]
     columns = [f"{name}{end}" for name in measures for end in ("", "_low", "_high")]
     return table.reindex(columns=["keypoint", "space", "n_subjects", "n_trials", *columns, "refused"])
+
+
+def with_intervals(table):
+    """The agreement table to read: each measure with its interval in one cell, "1.69 (0.9 to 2.48)"."""
+    measures = [name for name in table if f"{name}_low" in table]
+    shown = table[["keypoint", "space", "n_subjects", "n_trials"]].copy()
+    for name in measures:
+        columns = table[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
+        shown[name] = [
+            "" if np.isnan(value) else f"{value:.3g} ({low:.3g} to {high:.3g})" for value, low, high in columns
+        ]
+    return shown.assign(refused=table.refused)
 
 
 def verdict(summary, table, delta, unit):

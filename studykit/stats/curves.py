@@ -264,8 +264,9 @@ def shared_trials(selected):
     people = has.index[(has[common] > 0).all(axis=1)]
     if len(common) < 2 or len(people) < MIN_SUBJECTS:
         raise Refused(
-            f"unbalanced: needs two trials that {MIN_SUBJECTS} participants share, got {len(common)} trials that more "
-            f"than half of the participants have, complete in {len(people)} participants"
+            f"unbalanced: needs two trials, each had by most participants and both by {MIN_SUBJECTS} or more, "
+            f"got {len(common)} such trial{'' if len(common) == 1 else 's'}"
+            + (f" and {len(people)} participants with all of them" if len(common) > 1 else "")
         )
     index = pd.MultiIndex.from_arrays([selected.participant.values, selected.trial.values])
     rows = index.get_indexer(pd.MultiIndex.from_product([people, common]))

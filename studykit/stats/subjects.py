@@ -84,14 +84,19 @@ def select(curves, keypoint, space, unit="participant"):
             f"needs at least {MIN_SUBJECTS} participants, got {n_participants}: "
             "the spread between people cannot be estimated"
         )
-    one = one.drop_vars(("subject", "participant", "trial"))
+    values = one.values
     if unit == "participant":
-        one = one.assign_coords(participant=("subject", participants)).groupby("participant").mean("subject")
-        names, counts = np.unique(participants, return_counts=True)
-        one = one.rename(participant="subject").drop_vars("subject").transpose("subject", "percent", "view")
-        participants, trials = names, counts
-    one.attrs = dict(curves.attrs)
-    return one.assign_coords(participant=("subject", participants), trial=("subject", trials))
+        participants, index, trials = np.unique(participants, return_inverse=True, return_counts=True)
+        total = np.zeros((len(participants), *values.shape[1:]))
+        np.add.at(total, index, values)
+        values = total / trials[:, None, None]
+    subject = {"participant": ("subject", participants), "trial": ("subject", trials)}
+    return xr.DataArray(
+        values,
+        dims=("subject", "percent", "view"),
+        coords={**subject, "percent": one.percent.values, "view": one.view.values},
+        attrs=curves.attrs,
+    )
 
 
 def difference(selected):
