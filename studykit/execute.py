@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -27,6 +28,10 @@ from studykit.pages import notebook_page
 from studykit.plan import plan
 from studykit.report import write_text
 from studykit.study import project_root, resolve
+
+
+# papermill warns of parameters whose annotation it cannot read; ours are checked before, by stricter rules.
+logging.getLogger("papermill").setLevel(logging.ERROR)
 
 
 class NotebookFailed(RuntimeError):
