@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from studykit.formats import import_tracks
+from studykit.gaitlab import load_truth, truth_tracks
 from studykit.study import near_side, read_study, recording_name, trial_name, write_study
 from studykit.tracks import load_tracks, save_tracks, select_side
 from studykit.video import probe
-from studykit.views import forward_speed, has_one_leg, orient
+from studykit.views import forward_speed, has_one_leg, mirror, orient
 
 
 def table_study(source, folder, *, unequal_views=False, assumed_confidence=None):
@@ -119,9 +120,9 @@ def _check(row):
             faults += _differences(row, video.fps, video.width_px, video.height_px, row.video)
         except (ValueError, OSError) as error:
             faults.append(str(error))
-    if row.tracks:
+    if row.tracks or row.truth:
         try:
-            tracks = load_tracks(row.tracks)
+            tracks = load_tracks(row.tracks) if row.tracks else _true_tracks(row)
             faults += _track_faults(row, tracks, found)
             found["frames"] = len(tracks.time)
         except (ValueError, OSError) as error:
@@ -130,29 +131,36 @@ def _check(row):
     return found | {"fault": "; ".join(faults)}
 
 
+def _true_tracks(row):
+    """Where there are no tracks yet but a truth file, its keypoints as the stored image shows them."""
+    tracks = truth_tracks(load_truth(row.truth), row.view, "gait11")
+    return mirror(tracks) if row.mirrored else tracks
+
+
 def _track_faults(row, tracks, found):
+    path = row.tracks or row.truth
     attributes = tracks.attrs
-    faults = _differences(row, attributes["fps"], attributes["width_px"], attributes["height_px"], row.tracks)
+    faults = _differences(row, attributes["fps"], attributes["width_px"], attributes["height_px"], path)
     if bool(attributes["mirrored"]) != bool(row.mirrored):
-        faults.append(f"{row.tracks}: expected mirrored {row.mirrored} as in the table, got {not row.mirrored}")
+        faults.append(f"{path}: expected mirrored {row.mirrored} as in the table, got {not row.mirrored}")
     if np.isfinite(found["frames"]) and len(tracks.time) != found["frames"]:
-        faults.append(f"{row.tracks}: expected {found['frames']} frames as in the video, got {len(tracks.time)}")
+        faults.append(f"{path}: expected {found['frames']} frames as in the video, got {len(tracks.time)}")
     people = list(tracks.individuals.values)
     if len(people) > 1:
-        faults.append(f"{row.tracks}: expected one individual, got {', '.join(people)}; keep one")
+        faults.append(f"{path}: expected one individual, got {', '.join(people)}; keep one")
         return faults
     found["keypoints"] = len(tracks.keypoints)
     found["unknown_percent"] = 100 * float(np.isnan(tracks.position).mean())
     if bool(np.isnan(tracks.confidence).all()):
-        faults.append(f"{row.tracks}: expected a confidence of each keypoint, got none; set assumed_confidence")
+        faults.append(f"{path}: expected a confidence of each keypoint, got none; set assumed_confidence")
     else:
         found["median_confidence"] = float(np.nanmedian(tracks.confidence))
     try:
         if not has_one_leg(tracks):
             select_side(tracks, near_side(row))
-        found["speed_px_s"] = forward_speed(orient(tracks, row.direction, row.tracks))
+        found["speed_px_s"] = forward_speed(orient(tracks, row.direction, path))
     except ValueError as error:
-        faults.append(str(error) if str(row.tracks) in str(error) else f"{row.tracks}: {error}")
+        faults.append(str(error) if path in str(error) else f"{path}: {error}")
     return faults
 
 
