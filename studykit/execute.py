@@ -29,7 +29,6 @@ from studykit.plan import plan
 from studykit.report import write_text
 from studykit.study import project_root, resolve
 
-
 # papermill warns of parameters whose annotation it cannot read; ours are checked before, by stricter rules.
 logging.getLogger("papermill").setLevel(logging.ERROR)
 

@@ -18,6 +18,7 @@ from studykit.study import resolve
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SHOWN_ROWS = 24
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 _LARGE_SVG = 400_000  # bytes; above it a picture in pixels loads faster
 _DATA = {
     "gaitlab": (
@@ -49,7 +50,8 @@ def notebook_page(notebook, run):
     -------
     str
     """
-    from nbconvert import HTMLExporter  # half a second that the study's page does not need
+    import nbformat  # a second that the study's page does not need
+    from nbconvert import HTMLExporter
 
     priority = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
     exporter = HTMLExporter(
@@ -59,6 +61,10 @@ def notebook_page(notebook, run):
         exclude_anchor_links=True,
     )
     exporter.register_preprocessor("nbconvert.preprocessors.CoalesceStreamsPreprocessor", enabled=True)
+    notebook = nbformat.from_dict(notebook)
+    for cell in notebook.cells:
+        if "outputs" in cell:  # a progress bar is a widget; without its script only its first moment would be left
+            cell.outputs = [output for output in cell.outputs if _WIDGET not in output.get("data", {})]
     page = {
         "title": _opening(notebook.cells, run)[0],
         "run": run,

@@ -192,9 +192,11 @@ def test_busy_time_counts_overlap_once_and_pauses_never():
 def test_page_folds_code_and_escapes_titles():
     cell = nbformat.v4.new_code_cell("x = '<b>'", metadata={"tags": ["injected-parameters"]})
     noise = nbformat.v4.new_output("stream", name="stderr", text="half\rwhole\n")
-    cells = [nbformat.v4.new_markdown_cell("# A < B"), cell, nbformat.v4.new_code_cell("y", outputs=[noise])]
+    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "0% done"}
+    outputs = [noise, nbformat.v4.new_output("display_data", widget)]
+    cells = [nbformat.v4.new_markdown_cell("# A < B"), cell, nbformat.v4.new_code_cell("y", outputs=outputs)]
     page = notebook_page(nbformat.v4.new_notebook(cells=cells), "10_a/b")
     assert "<title>A &lt; B</title>" in page and 'href="../../index.html"' in page
     assert "<summary>Parameters of this run</summary>" in page and "<summary>Messages</summary>" in page
-    assert "whole" in page and "half" not in page
+    assert "whole" in page and "half" not in page and "0% done" not in page
     assert page.count("<details>") == 3 and "&lt;b&gt;" in page
