@@ -2,6 +2,7 @@
 
 import json
 import sys
+from copy import deepcopy
 from datetime import datetime
 from pathlib import Path
 
@@ -50,8 +51,7 @@ def notebook_page(notebook, run):
     -------
     str
     """
-    import nbformat  # a second that the study's page does not need
-    from nbconvert import HTMLExporter
+    from nbconvert import HTMLExporter  # half a second that the study's page does not need
 
     priority = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
     exporter = HTMLExporter(
@@ -61,7 +61,7 @@ def notebook_page(notebook, run):
         exclude_anchor_links=True,
     )
     exporter.register_preprocessor("nbconvert.preprocessors.CoalesceStreamsPreprocessor", enabled=True)
-    notebook = nbformat.from_dict(notebook)
+    notebook = deepcopy(notebook)
     for cell in notebook.cells:
         if "outputs" in cell:  # a progress bar is a widget; without its script only its first moment would be left
             cell.outputs = [output for output in cell.outputs if _WIDGET not in output.get("data", {})]
