@@ -139,18 +139,20 @@ def find_events(tracks, *, reference="neck", method="velocity", min_stride_s=0.6
     Returns
     -------
     pandas.DataFrame
-        Columns event ("heel_strike", "toe_off"), time_s; ascending.
+        Columns event ("heel_strike", "toe_off"), time_s; ascending; none where less than a stride is known.
 
     Raises
     ------
     ValueError
-        If reference or method are unknown, or too little of the record is known.
+        If reference or method are unknown.
     """
     if method not in METHODS:
         raise ValueError(f"expected method one of {METHODS}, got {method!r}")
     x = {str(k): tracks.position.sel(keypoints=k, space="x").values[:, 0] for k in tracks.keypoints.values}
     body = x[_reference_point(reference)]
     fps, start = tracks.attrs["fps"], float(tracks.time[0])
+    if np.isfinite(x["ankle"] + x["heel"] + x["toe"] + body).sum() < min_stride_s * fps:
+        return pd.DataFrame({"event": pd.Series(dtype=str), "time_s": pd.Series(dtype=float)})
     strikes = heel_strikes(x["ankle"], body, fps, min_stride_s=min_stride_s)
     if method == "velocity":
         foot = (x["ankle"] + x["heel"] + x["toe"]) / 3
@@ -327,10 +329,12 @@ def cycle_parameters(tracks, cycles, opposite=None):
     Returns
     -------
     pandas.DataFrame
-        A row a kept cycle: start_s, stride_time_s, cadence_steps_min, stance_percent, stride_length, step_length,
-        step_source ("both views", "half stride"), speed (of the neck, which swings in no cycle).
+        A row a kept cycle: start_s, stride_time_s, cadence_steps_min, stance_percent, step_source ("both views" or
+        "half stride"), and with the tracks' unit in their names stride_length_m, step_length_m, speed_m_s (of the
+        neck).
     """
     kept = cycles[cycles.kept]
+    unit = tracks.attrs.get("unit", "px")
     ankle, neck = (_along(tracks, name) for name in ("ankle", "neck"))
     start, end = kept.start_s.to_numpy(), kept.end_s.to_numpy()
     duration = end - start
@@ -344,10 +348,10 @@ def cycle_parameters(tracks, cycles, opposite=None):
             "stride_time_s": duration,
             "cadence_steps_min": 120 / duration,
             "stance_percent": 100 * (kept.toe_off_s.to_numpy() - start) / duration,
-            "stride_length": stride,
-            "step_length": np.where(np.isfinite(step), step, stride / 2),
+            f"stride_length_{unit}": stride,
+            f"step_length_{unit}": np.where(np.isfinite(step), step, stride / 2),
             "step_source": np.where(np.isfinite(step), "both views", "half stride"),
-            "speed": (neck(end) - neck(start)) / duration,
+            f"speed_{unit}_s": (neck(end) - neck(start)) / duration,
         }
     )
 
@@ -356,6 +360,63 @@ def _along(tracks, name):
     """Position of a keypoint along the walk as a function of time."""
     x = tracks.position.sel(keypoints=name, space="x").values[:, 0]
     return lambda time: np.interp(time, tracks.time.values, x)
+
+
+def analyse_trial(
+    aligned,
+    *,
+    reference="neck",
+    method="velocity",
+    neck_origin="heel_strike",
+    min_stride_s=0.6,
+    max_stride_s=2.0,
+):
+    """Events, cycles, curves and parameters of all views of one trial.
+
+    Parameters
+    ----------
+    aligned : xarray.Dataset
+        As from `alignment.align_trial`; lengths come in metres where it has position_m.
+    reference, method, neck_origin, min_stride_s, max_stride_s
+        See `find_events`, `find_cycles` and `keypoint_curves`.
+
+    Returns
+    -------
+    events : pandas.DataFrame
+        participant, trial, view, side, event, time_s.
+    cycles : pandas.DataFrame
+        Every cycle, kept or why not, with the parameters of kept ones.
+    curves : xarray.DataArray (view, keypoint, space, percent)
+        Mean over the trial's cycles, NaN without any.
+    angles : xarray.DataArray (view, joint, percent)
+    """
+    _reference_point(reference)
+    metres = aligned
+    if "position_m" in aligned:
+        metres = aligned.assign(position=aligned.position_m).assign_attrs(unit="m")
+    sides = {str(view): str(side) for view, side in zip(aligned.view.values, aligned.side.values, strict=True)}
+    events, cycles, curves, angles = [], [], [], []
+    for view, side in sides.items():
+        tracks = aligned.sel(view=view, drop=True)
+        found = find_events(tracks, reference=reference, method=method, min_stride_s=min_stride_s)
+        cut = find_cycles(tracks, found, min_stride_s=min_stride_s, max_stride_s=max_stride_s)
+        opposite = [metres.sel(view=other, drop=True) for other in sides if sides[other] != side]
+        told = cycle_parameters(metres.sel(view=view, drop=True), cut, opposite[0] if opposite else None)
+        identity = {"participant": aligned.participant, "trial": aligned.trial, "view": view, "side": side}
+        events.append(found.assign(**identity))
+        cycles.append(cut.merge(told, on="start_s", how="left").assign(**identity))
+        shape = {"reference": reference, "neck_origin": neck_origin}
+        curves.append(keypoint_curves(tracks, cut, **shape).mean("cycle").rename(keypoints="keypoint"))
+        angles.append(over_cycles(joint_angles(tracks.position.isel(individuals=0, drop=True)), cut).mean("cycle"))
+    lead = ["participant", "trial", "view", "side"]
+    events, cycles = (pd.concat(rows, ignore_index=True) for rows in (events, cycles))
+    names = xr.Variable("view", list(sides))
+    return (
+        events[[*lead, "event", "time_s"]],
+        cycles[[*lead, *cycles.columns.difference(lead, sort=False)]],
+        xr.concat(curves, names).transpose("view", "keypoint", "space", "percent"),
+        xr.concat(angles, names).transpose("view", "joint", "percent"),
+    )
 
 
 def true_walk(truth, side):
@@ -397,22 +458,3 @@ def true_events(truth, side):
     events = pd.DataFrame({"event": truth.event_name.values.astype(str), "time_s": truth.event_time.values})
     events = events[truth.event_side.values.astype(str) == side]
     return events.sort_values("time_s", kind="stable").reset_index(drop=True)
-
-
-def match_events(found, true, *, tolerance_s=0.2):
-    """Error of each found event against the nearest true one of its kind.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The found events with true_s and error_s (found - true), NaN where no true event is within the tolerance.
-    """
-    out = found.assign(true_s=np.nan)
-    for kind in out.event.unique():
-        rows = out.index[out.event == kind]
-        times = true.time_s[true.event == kind].to_numpy()
-        if len(times):
-            found_s = out.time_s[rows].to_numpy()
-            nearest = times[np.argmin(np.abs(found_s[:, None] - times[None]), axis=1)]
-            out.loc[rows, "true_s"] = np.where(np.abs(found_s - nearest) <= tolerance_s, nearest, np.nan)
-    return out.assign(error_s=out.time_s - out.true_s)
