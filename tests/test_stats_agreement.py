@@ -120,14 +120,29 @@ def test_bootstrap_interval_covers_the_mean():
     assert 0.89 <= held / 200 <= 0.99
 
 
-def test_agreement_in_words_and_refused(null_study):
-    for people, wanted in ((14, "the views are equivalent over the whole cycle in 1 of 1"), (2, "Nothing said")):
-        part = null_study.isel(participant=slice(people))
-        _, summary = agreement.equivalence_table(part, 50.0)
-        table = agreement.agreement_table(part, samples=100)
-        assert wanted in agreement.verdict(summary, table, 50.0, "px")
-    assert "needs at least 3 participants, got 2" in table.refused[0]
-    assert agreement.with_intervals(table).bias[0] == ""
+def test_agreement_in_words(null_study):
+    _, summary = agreement.equivalence_table(null_study, 50.0)
+    table = agreement.agreement_table(null_study, samples=100)
+    words = agreement.verdict(summary, table, 50.0, "px")
+    assert "equivalent over the whole cycle in 1 of 1 curves" in words
+    assert f"{table.rmsd[0]:.3g} px apart" in words
+
+
+def test_one_participant_is_described_without_inference(null_study):
+    one = null_study.isel(participant=[0])
+    _, summary = agreement.equivalence_table(one, 3.0)
+    table = agreement.agreement_table(one)
+    change = (one.sel(view="C1") - one.sel(view="C3")).squeeze()
+    assert table.rmsd[0] == pytest.approx(np.sqrt((change.mean("trial") ** 2).mean()).item())
+    assert table.bias[0] == pytest.approx(change.mean().item())
+    assert table.note[0] == "1 participant: described, no interval"
+    assert table[["bias_low", "rmsd_low", "loa_lower", "icc_mean", "d_z"]].isna().all(axis=None)
+    assert agreement.with_intervals(table).rmsd[0] == f"{table.rmsd[0]:.3g}"
+    words = agreement.verdict(summary, table, 3.0, "px")
+    assert "px apart" in words
+    assert "Nothing said about equivalence: 1 of 1 tests was refused: needs at least 3 participants, got 1" in words
+    nobody = agreement.agreement_table(one * np.nan)
+    assert agreement.verdict(summary, nobody, 3.0, "px").startswith("Nothing said about agreement.")
 
 
 def scalar_table(n=12, trials=2, effect=0.0, seed=0, sd_trial=0.03):

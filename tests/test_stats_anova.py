@@ -120,7 +120,7 @@ def test_one_ill_curve_is_refused_and_the_rest_go_on(curves):
     table = anova.perspective_anova(ill, "participant")
     refused = table[table.refused != ""]
     assert refused[["keypoint", "space"]].to_numpy().tolist() == [["neck", "y"]]
-    assert "no trial has complete cycles" in refused.refused.iloc[0]
+    assert "no trial has complete cycles in every view (participants: 8; at least 3" in refused.refused.iloc[0]
     assert table.F.notna().sum() == 9
     copied = curves.copy(deep=True)
     copied.loc[{"view": "C3"}] = curves.sel(view="C1").values

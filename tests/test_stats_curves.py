@@ -6,7 +6,7 @@ import pytest
 import spm1d
 import xarray as xr
 
-from studykit.stats import calibration, curves, subjects
+from studykit.stats import calibration, curves, interaction, subjects
 
 PERCENT = np.arange(101)
 
@@ -117,7 +117,7 @@ def test_two_way_perspective_is_the_squared_paired_t_of_participant_means():
     means = curves.t_field((values[..., 0] - values[..., 1]).mean(1))
     change = curves.t_field((values[:, 0, :, 0] - values[:, 0, :, 1]) - (values[:, 1, :, 0] - values[:, 1, :, 1]))
     for method in ("parametric", "permutation"):
-        rows = curves.two_way(trials, method).set_index("effect")
+        rows = interaction.two_way(trials, method).set_index("effect")
         np.testing.assert_allclose(rows.f_max, [(means**2).max(), (change**2).max()], rtol=1e-6)
     one_way = curves.paired_t(selected(values.mean(1)), "permutation").iloc[0]
     assert rows.p["perspective"] == one_way.p
@@ -127,7 +127,7 @@ def test_an_effect_of_the_trial_on_perspective_is_an_interaction():
     values = calibration.simulate_null(1, 12, 2, seed=4)[0]
     values[:, 0, :, 0] += 8
     values[:, 1, :, 0] -= 8
-    table = curves.two_way_table(study(values), permutations=200).set_index(["method", "effect"])
+    table = interaction.two_way_table(study(values), permutations=200).set_index(["method", "effect"])
     assert table.significant["parametric", "interaction"]
     assert table.significant["permutation", "interaction"]
     assert not table.significant["parametric", "perspective"]
@@ -146,7 +146,7 @@ def test_each_test_is_refused_for_its_own_reason():
     assert "No SPM (permutation). 1 of 1 tests was refused" in words
     unequal = four.copy(deep=True)
     unequal.loc[{"trial": 2, "participant": ["sub-01", "sub-02"]}] = np.nan
-    two_way = curves.two_way_table(unequal)
+    two_way = interaction.two_way_table(unequal)
     assert two_way.refused.str.startswith(
         "unbalanced: needs two trials, each had by most participants and both by 3 or more, got 1 such"
     ).all()

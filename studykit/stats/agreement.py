@@ -7,7 +7,7 @@ import pandas as pd
 import pingouin
 from scipy import stats
 
-from studykit.stats.subjects import difference, every_curve, holm, refusals
+from studykit.stats.subjects import MIN_SUBJECTS, difference, every_curve, holm, refusals
 
 
 def margin(unit, delta_px, delta_mm):
@@ -148,6 +148,7 @@ def agreement(selected, samples=2000, seed=0):
         loa_upper (limits within which 95 % of single trials' mean differences lie), rmsd (per participant over the
         cycle, then averaged), icc_mean and icc_range (absolute agreement of single measurements, ICC(A,1), of a
         participant's mean and range over the cycle), d_z (mean difference over its spread between participants).
+        Of fewer than `MIN_SUBJECTS` participants only bias and rmsd are described; `note` says so.
     """
     trials = difference(selected)
     people, index, count = np.unique(selected.participant.values, return_inverse=True, return_counts=True)
@@ -160,6 +161,10 @@ def agreement(selected, samples=2000, seed=0):
     within = np.array([((level[index == i] - mean[i]) ** 2).sum() for i in range(len(people))])
     distance = np.sqrt((by_person(trials) ** 2).mean(1))
     count = count.astype(float)
+    if len(people) < MIN_SUBJECTS:
+        note = f"{len(people)} participant{'s' if len(people) > 1 else ''}: described, no interval"
+        row = {"n_subjects": len(people), "n_trials": len(trials), "bias": mean.mean(), "rmsd": distance.mean()}
+        return pd.DataFrame([{**row, "note": note}])
 
     def limit(sign):
         return lambda i: mean[i].mean(-1) + sign * 1.96 * single_trial_sd(count[i], mean[i], within[i])
@@ -179,7 +184,7 @@ def agreement(selected, samples=2000, seed=0):
     views = by_person(selected.values)  # (participant, percent, view)
     for name, values in {"icc_mean": views.mean(1), "icc_range": np.ptp(views, axis=1)}.items():
         row[name], row[f"{name}_low"], row[f"{name}_high"] = icc(values)
-    return pd.DataFrame([row])
+    return pd.DataFrame([{**row, "note": ""}])
 
 
 def bootstrap(measure, n, samples, seed):
@@ -249,10 +254,10 @@ def agreement_table(curves, samples=2000, seed=0):
     pandas.DataFrame
         keypoint, space, the columns of `agreement`, refused.
     """
-    table = every_curve(curves, agreement, unit="trial", samples=samples, seed=seed)
+    table = every_curve(curves, agreement, unit="trial", minimum=1, samples=samples, seed=seed)
     measures = ["bias", "loa_lower", "loa_upper", "rmsd", "icc_mean", "icc_range", "d_z"]
     columns = [f"{name}{end}" for name in measures for end in ("", "_low", "_high")]
-    return table.reindex(columns=["keypoint", "space", "n_subjects", "n_trials", *columns, "refused"])
+    return table.reindex(columns=["keypoint", "space", "n_subjects", "n_trials", *columns, "note", "refused"])
 
 
 def with_intervals(table):
@@ -261,10 +266,14 @@ def with_intervals(table):
     shown = table[["keypoint", "space", "n_subjects", "n_trials"]].copy()
     for name in measures:
         columns = table[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
-        shown[name] = [
-            "" if np.isnan(value) else f"{value:.3g} ({low:.3g} to {high:.3g})" for value, low, high in columns
-        ]
-    return shown.assign(refused=table.refused)
+        shown[name] = [_cell(*cell) for cell in columns]
+    return shown.assign(note=table.note, refused=table.refused)
+
+
+def _cell(value, low, high):
+    if np.isnan(value):
+        return ""
+    return f"{value:.3g}" if np.isnan(low) else f"{value:.3g} ({low:.3g} to {high:.3g})"
 
 
 def verdict(summary, table, delta, unit):
@@ -284,16 +293,21 @@ def verdict(summary, table, delta, unit):
     str
     """
     tested, agreed = summary[summary.refused == ""], table[table.refused == ""]
-    if tested.empty or agreed.empty:
-        return f"Nothing said about equivalence. {refusals(summary)}"
-    close = tested[tested.equivalent]
-    worst = tested.sort_values("smallest_delta").iloc[-1]
+    if agreed.empty:
+        return f"Nothing said about agreement. {refusals(table)}"
     apart = agreed.loc[agreed.rmsd.idxmax()]
+    near = (
+        f"A participant's curves from the two views lie {agreed.rmsd.median():.3g} {unit} apart (median RMSD; most in "
+        f"{apart.space} of {apart.keypoint}, {apart.rmsd:.3g} {unit})."
+    )
+    if tested.empty:
+        return f"{near} Nothing said about equivalence: {refusals(summary)}"
+    close = tested[tested.equivalent]
+    worst = tested.loc[tested.smallest_delta.idxmax()]
     return (
         f"Within a margin of {delta:g} {unit} the views are equivalent over the whole cycle in {len(close)} of "
         f"{len(tested)} curves; all would be with a margin of {worst.smallest_delta:.3g} {unit} (the widest need: "
-        f"{worst.space} of {worst.keypoint}). A participant's curves from the two views lie "
-        f"{agreed.rmsd.median():.3g} {unit} apart (median RMSD; most in {apart.space} of {apart.keypoint}, "
-        f"{apart.rmsd:.3g} {unit}); single trials' mean differences spread from {agreed.loa_lower.min():.3g} to "
-        f"{agreed.loa_upper.max():.3g} {unit} (widest limits of agreement). {refusals(summary)}".strip()
+        f"{worst.space} of {worst.keypoint}). {near} Single trials' mean differences spread from "
+        f"{agreed.loa_lower.min():.3g} to {agreed.loa_upper.max():.3g} {unit} (widest limits of agreement). "
+        f"{refusals(summary)}".strip()
     )

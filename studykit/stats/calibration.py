@@ -111,7 +111,7 @@ def false_positive_rates(n_studies=1000, participants=32, trials=2, seed=0, *, a
             flips = curves.sign_flips(participants, permutations, seed)
             for differences in means[..., 0] - means[..., 1]:
                 peaks = curves.flipped_peaks(differences, flips)
-                count("permutation t", "anywhere in the cycle", "participant", np.mean(peaks >= peaks[0] * (1 - 1e-9)))
+                count("permutation t", "anywhere in the cycle", "participant", curves.share_as_high(peaks, peaks[0]))
     rows = []
     for (test, effect, unit), found in rejected.items():
         positives = int(np.concatenate(found).sum())

@@ -216,7 +216,7 @@ def verdict(found):
     """
     tested = found[found.refused == ""]
     if tested.empty:
-        return f"No mixed model. {refusals(found)}"
+        return f"No mixed model. {refusals(found) or 'No quantity has a value.'}"
     different = tested[tested.significant]
     largest = tested.loc[(tested.difference / tested["mean"].abs()).abs().idxmax()]
     noted = tested[tested.note != ""]

@@ -46,7 +46,7 @@ def as_curves(curves):
     return array.sel({name: curves[name].unique() for name in ("keypoint", "space")})
 
 
-def select(curves, keypoint, space, unit="participant"):
+def select(curves, keypoint, space, unit="participant", minimum=MIN_SUBJECTS):
     """One keypoint's curves by subject; a trial counts if both views are complete.
 
     Parameters
@@ -56,6 +56,8 @@ def select(curves, keypoint, space, unit="participant"):
     keypoint, space : str
     unit : str
         "trial": every trial is a subject (as published); "participant": the mean of a participant's trials is.
+    minimum : int
+        Participants below which the selection is refused; 1 for what only describes.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def select(curves, keypoint, space, unit="participant"):
     Raises
     ------
     Refused
-        If there are fewer than two views, no complete trial, or fewer than `MIN_SUBJECTS` participants.
+        If there are fewer than two views, no complete trial, or fewer than `minimum` participants.
     """
     if unit not in ("trial", "participant"):
         raise ValueError(f'unit: expected "trial" or "participant", got {unit!r}')
@@ -76,12 +78,15 @@ def select(curves, keypoint, space, unit="participant"):
     one = one.transpose("subject", "percent", "view")
     one = one[np.isfinite(one).all(("percent", "view")).values]
     if one.sizes["subject"] == 0:
-        raise Refused("no trial has complete cycles in every view")
+        raise Refused(
+            f"no trial has complete cycles in every view (participants: {curves.sizes['participant']}; "
+            f"at least {minimum} with such a trial are needed)"
+        )
     participants, trials = one.participant.values, one.trial.values
     n_participants = len(np.unique(participants))
-    if n_participants < MIN_SUBJECTS:
+    if n_participants < minimum:
         raise Refused(
-            f"needs at least {MIN_SUBJECTS} participants, got {n_participants}: "
+            f"needs at least {minimum} participants, got {n_participants}: "
             "the spread between people cannot be estimated"
         )
     values = one.values
@@ -123,7 +128,7 @@ def difference(selected):
     return values
 
 
-def every_curve(curves, test, *, unit="participant", **options):
+def every_curve(curves, test, *, unit="participant", minimum=MIN_SUBJECTS, **options):
     """One test on each keypoint and axis; what a curve refuses, the others do not suffer.
 
     Parameters
@@ -131,8 +136,8 @@ def every_curve(curves, test, *, unit="participant", **options):
     curves : xarray.DataArray or pandas.DataFrame
     test : function
         `test(selected, **options)` returns a DataFrame or raises `Refused`.
-    unit : str
-        "trial" or "participant".
+    unit, minimum
+        As in `select`.
     **options
         Handed to the test.
 
@@ -147,7 +152,7 @@ def every_curve(curves, test, *, unit="participant", **options):
         for space in curves.space.values:
             where = {"keypoint": str(keypoint), "space": str(space)}
             try:
-                rows.append(test(select(curves, keypoint, space, unit), **options).assign(**where, refused=""))
+                rows.append(test(select(curves, keypoint, space, unit, minimum), **options).assign(**where, refused=""))
             except Refused as reason:
                 rows.append(pd.DataFrame([{**where, "refused": str(reason)}]))
     table = pd.concat(rows, ignore_index=True)

@@ -1,0 +1,190 @@
+"""Does the perspective effect depend on the trial? Statistical parametric mapping of perspective x trial."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import spm1d
+from spm1d import rft1d
+
+from studykit.stats.curves import (
+    by_both_methods,
+    exchanges,
+    flipped_peaks,
+    share_as_high,
+    sign_flips,
+    t_field,
+    upper_quantile,
+    with_holm,
+)
+from studykit.stats.subjects import MIN_SUBJECTS, Refused, refusals
+
+
+def two_way(selected, method="parametric", alpha=0.05, permutations=1000, seed=0):
+    """SPM two-way repeated measures: perspective x trial, participants as subjects.
+
+    The interaction asks whether the perspective effect differs between a person's trials (which walk in opposite
+    directions in the paper's data). Needs the same trials of everybody. Parametric: `spm1d.stats.anova2rm`, whose
+    residuals, and so the smoothness, are approximate with one curve a cell. Permutation: the views are exchanged
+    within participants for perspective, the trials' differences for the interaction. (spm1d's own permutations of
+    this design do not run on NumPy 2.)
+
+    Parameters
+    ----------
+    selected : xarray.DataArray (subject, percent, view)
+        Trials as subjects, as from `subjects.select(..., unit="trial")`.
+    method, alpha, permutations, seed
+        As in `paired_t`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows perspective and interaction: effect, n_subjects, n_trials, f_max, at_percent, threshold, p.
+
+    Raises
+    ------
+    Refused
+        If fewer than two trials are shared by enough participants.
+    """
+    cells, trials = shared_trials(selected)
+    differences = cells[..., 0] - cells[..., 1]  # (participant, trial, percent)
+    varying = differences.std((0, 1)) > 1e-9 * differences.std()
+    cells, differences, percent = cells[:, :, varying], differences[:, :, varying], selected.percent.values[varying]
+    if method == "permutation":
+        exchanges(differences[:, 0], alpha, permutations, seed)  # refuses where too few people make any p too large
+        found = _exchanged(differences, alpha, permutations, seed)
+    else:
+        found = _anova2rm(cells, alpha)
+    rows = [
+        {
+            "effect": effect,
+            "n_subjects": len(cells),
+            "n_trials": len(trials),
+            "f_max": f.max(),
+            "at_percent": float(percent[f.argmax()]),
+            "threshold": threshold,
+            "p": p,
+        }
+        for effect, (f, threshold, p) in found.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def shared_trials(selected):
+    """Curves of those participants who have every common trial; a trial is common if more than half have it.
+
+    Parameters
+    ----------
+    selected : xarray.DataArray (subject, percent, view)
+        Trials as subjects.
+
+    Returns
+    -------
+    ndarray (participant, trial, percent, view), list of trials
+
+    Raises
+    ------
+    Refused
+        If the design is too unbalanced for two trials of `MIN_SUBJECTS` participants.
+    """
+    has = pd.crosstab(selected.participant.values, selected.trial.values)
+    common = has.columns[has.mean() > 0.5]
+    people = has.index[(has[common] > 0).all(axis=1)]
+    if len(common) < 2 or len(people) < MIN_SUBJECTS:
+        raise Refused(
+            f"unbalanced: needs two trials, each had by most participants and both by {MIN_SUBJECTS} or more, "
+            f"got {len(common)} such trial{'' if len(common) == 1 else 's'}"
+            + (f" and {len(people)} participants with all of them" if len(common) > 1 else "")
+        )
+    index = pd.MultiIndex.from_arrays([selected.participant.values, selected.trial.values])
+    rows = index.get_indexer(pd.MultiIndex.from_product([people, common]))
+    return selected.values[rows].reshape(len(people), len(common), *selected.shape[1:]), list(common)
+
+
+def _anova2rm(cells, alpha):
+    n, n_trials, n_percent, n_views = cells.shape
+    person, trial, view = (level.ravel() for level in np.indices((n, n_trials, n_views)))
+    curves = cells.transpose(0, 1, 3, 2).reshape(-1, n_percent)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # one curve a cell: said in the docstring of two_way
+        fields = spm1d.stats.anova2rm(curves, view, trial, person)
+    found = {}
+    for effect, spm in (("perspective", fields[0]), ("interaction", fields[2])):
+        threshold = rft1d.f.isf(alpha, spm.df, n_percent, spm.fwhm, withBonf=True)
+        p = rft1d.f.sf(spm.z.max(), spm.df, n_percent, spm.fwhm, withBonf=True)
+        found[effect] = (spm.z, float(threshold), float(min(1, p)))
+    return found
+
+
+def _exchanged(differences, alpha, permutations, seed):
+    n, n_trials, _ = differences.shape
+    means = differences.mean(1)
+    peaks = flipped_peaks(means, sign_flips(n, permutations, seed)) ** 2
+    found = {"perspective": (t_field(means) ** 2, upper_quantile(peaks, alpha), share_as_high(peaks, peaks[0]))}
+    rng = np.random.default_rng([seed, n, n_trials])
+    observed = _interaction_f(differences)
+    peaks = np.empty(permutations)
+    peaks[0] = observed.max()
+    for i in range(1, permutations):
+        order = rng.permuted(np.tile(np.arange(n_trials), (n, 1)), axis=1)
+        peaks[i] = _interaction_f(np.take_along_axis(differences, order[..., None], axis=1)).max()
+    found["interaction"] = (observed, upper_quantile(peaks, alpha), share_as_high(peaks, peaks[0]))
+    return found
+
+
+def _interaction_f(differences):
+    """F (percent) of trial in a one-way repeated-measures design of the views' differences."""
+    n = len(differences)
+    centred = differences - differences.mean(1, keepdims=True)
+    mean = centred.mean(0)
+    effect = n * (mean**2).sum(0)
+    error = (centred**2).sum((0, 1)) - effect
+    return np.divide(effect * (n - 1), error, out=np.zeros_like(effect), where=error > 0)
+
+
+def two_way_table(curves, alpha=0.05, permutations=1000, seed=0):
+    """SPM perspective x trial of every keypoint and axis, by both methods, with Holm's correction over the curves.
+
+    Parameters
+    ----------
+    curves : xarray.DataArray or pandas.DataFrame
+    alpha, permutations, seed
+        As in `two_way`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        keypoint, space, method, effect, n_subjects, n_trials, f_max, at_percent, threshold, p, p_holm, significant
+        (after Holm), refused.
+    """
+    options = {"alpha": alpha, "permutations": permutations, "seed": seed}
+    columns = ["effect", "n_subjects", "n_trials", "f_max", "at_percent", "threshold", "p"]
+    table = by_both_methods(curves, two_way, "trial", columns, options)
+    return with_holm(table, ["method", "effect"], alpha)
+
+
+def verdict(table):
+    """What the perspective x trial tests say about trials, in words.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `two_way_table`.
+
+    Returns
+    -------
+    str
+    """
+    sentences = []
+    for method, rows in table.groupby("method", sort=False):
+        tested = rows[(rows.refused == "") & (rows.effect == "interaction")]
+        if tested.empty:
+            sentences.append(f"No two-way SPM ({method}). {refusals(rows)}")
+            continue
+        found = tested[tested.significant]
+        names = ", ".join(f"{row.space} of {row.keypoint}" for row in found.itertuples())
+        sentences.append(
+            f"By two-way SPM ({method}) the difference between the views depends on the trial in {len(found)} of "
+            f"{len(tested)} curves after Holm's correction{f': {names}' if names else ''}."
+        )
+    return " ".join(sentences)
