@@ -11,7 +11,7 @@ from conftest import make_walk
 
 from studykit.datasets import prepare
 from studykit.datasets.bvh import bvh_study
-from studykit.datasets.fetch import ASK, _unpack, fetch, is_complete, source_folder
+from studykit.datasets.fetch import ASK, WHEELS, _unpack, fetch, is_complete, source_folder
 from studykit.datasets.motion import (
     Motion,
     canonical_points,
@@ -508,3 +508,26 @@ def test_size_must_be_known_somewhere(tmp_path):
 def test_unknown_source_is_refused(tmp_path):
     with pytest.raises(ValueError, match="expected one of gaitlab, table, bvh, pose2sim, got 'gavd'"):
         prepare("gavd", tmp_path)
+
+
+def test_the_registry_of_sources_is_that_of_the_code():
+    told = (Path(__file__).parents[1] / "data/README.md").read_text()
+    for name, wheels in WHEELS.items():
+        assert f"`{name}`" in told
+        for wheel in wheels:
+            assert wheel.sha256 in told
+            assert wheel.requirement.replace("==", " ") in told
+
+
+def test_the_table_in_the_documentation_is_a_study(tmp_path):
+    text = (Path(__file__).parents[1] / "docs/own-data.md").read_text()
+    rows = [line.strip() for line in text.splitlines() if line.startswith("    ") and line.count(",") == 11]
+    (tmp_path / "study.csv").write_text("\n".join(rows))
+    for name in ("anna1_left", "anna1_right"):
+        write_video((np.zeros((540, 960, 3), np.uint8) for _ in range(100)), tmp_path / f"{name}.mp4", 50.0)
+    walk = make_walk(seconds=2.0, fps=50.0)
+    write_deeplabcut(walk, tmp_path / "anna1_left.csv")
+    write_deeplabcut(mirror(walk), tmp_path / "anna1_right.csv")
+    study = table_study(tmp_path / "study.csv", tmp_path / "derived")
+    assert study.leg_length_m.tolist() == [0.82, 0.82]
+    assert check_recordings(study).fault.eq("").all()
