@@ -107,7 +107,7 @@ def fetch(name, folder=None):
         )
         return None
     if name not in WHEELS:
-        raise ValueError(f"fetch: expected one of {', '.join([*WHEELS, *ASK])}, got {name!r}")
+        raise ValueError(f"name: expected one of {', '.join([*WHEELS, *ASK])}, got {name!r}")
     folder = Path(folder) if folder else project_root() / "data" / "raw" / name
     if is_complete(folder):
         return folder
