@@ -184,6 +184,7 @@ def test_sound_tests_keep_their_level_and_trials_as_subjects_do_not(rates):
     assert (rates.rate <= rates.high).all()
     words = calibration.verdict(rates)
     assert "All sound tests lie within 3 to 7 %" in words
+    assert "No sound test errs more often" in calibration.verdict(rates.assign(rate=rates.rate - 0.03))
     assert "Not all sound tests" in calibration.verdict(rates.assign(rate=rates.rate + 0.05))
 
 
