@@ -348,22 +348,42 @@ def test_the_demo_is_a_study_of_two_opposite_pairs(demo, tmp_path):
             assert np.linalg.det(camera["R"]) == pytest.approx(1)
 
 
+def triangulate(matrices, pixels):
+    """Points (time, 3) from their pixels (time, 2) in each camera."""
+    rays = [(uv[:, :1] * m[2] - m[0], uv[:, 1:] * m[2] - m[1]) for uv, m in zip(pixels, matrices, strict=True)]
+    found = np.linalg.svd(np.stack(list(itertools.chain(*rays)), axis=1))[2][:, -1]
+    return found[:, :3] / found[:, 3:]
+
+
+def matrix(camera):
+    return np.array(camera["K"]) @ np.column_stack([camera["R"], camera["t"]])
+
+
 @pytest.mark.real_data
 def test_the_demos_calibration_explains_its_keypoints(demo):
-    # Both ankles, seen by all four cameras: the triangulated points come back near the network's pixels.
-    cameras = read_qca(demo / "calibration/Calib.qca.txt")
-    errors = []
+    # Points seen by all four cameras, triangulated, come back near the network's pixels.
+    matrices = [matrix(camera) for camera in read_qca(demo / "calibration/Calib.qca.txt").values()]
     tracks = [read_openpose(demo / f"openpose/cam{i}", 60, 1088, 1920) for i in range(1, 5)]
-    matrices = [np.array(c["K"]) @ np.column_stack([c["R"], c["t"]]) for c in cameras.values()]
+    errors = []
     for name in ("left_ankle", "right_ankle", "left_hip"):
-        seen = [t.position.sel(keypoints=name)[..., 0].values for t in tracks]
-        rays = [(uv[:, :1] * m[2] - m[0], uv[:, 1:] * m[2] - m[1]) for uv, m in zip(seen, matrices, strict=True)]
-        rows = list(itertools.chain(*rays))
-        good = np.isfinite(np.stack(seen)).all((0, 2))
-        point = np.linalg.svd(np.stack(rows, 1)[good])[2][:, -1]
-        point = point[:, :3] / point[:, 3:]
-        errors += [np.linalg.norm(project(m, point) - uv[good], axis=1) for uv, m in zip(seen, matrices, strict=True)]
+        pixels = np.stack([t.position.sel(keypoints=name)[..., 0].values for t in tracks])
+        pixels = pixels[:, np.isfinite(pixels).all((0, 2))]
+        points = triangulate(matrices, pixels)
+        errors += [np.linalg.norm(project(m, points) - uv, axis=1) for m, uv in zip(matrices, pixels, strict=True)]
     assert np.median(np.concatenate(errors)) < 20  # of 1920 px; a wrong convention gives hundreds
+
+
+@pytest.mark.real_data
+def test_the_demos_man_walks_along_x_about_the_origin(demo, tmp_path):
+    study = pose2sim_study(tmp_path, demo)
+    for trial, sign in ((1, 1), (2, -1)):  # to the right in view A of trial 1, to the left in that of trial 2
+        views = study[study.trial == trial]
+        cameras = json.loads((tmp_path / f"calibration_trial-{trial}.json").read_text())
+        tracks = [load_tracks(path).position.sel(keypoints="left_hip")[..., 0].values for path in views.tracks]
+        hip = triangulate([matrix(cameras[view]) for view in views["view"]], tracks)
+        assert sign * (hip[-10:, 0].mean() - hip[:10, 0].mean()) > 0.4
+        assert np.abs(hip[:, [0, 2]].mean(0)).max() < 0.3
+        assert 0.7 < hip[:, 1].mean() < 1.1  # a hip is that high
 
 
 # ---- the user's own table

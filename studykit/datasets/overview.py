@@ -101,7 +101,7 @@ def draw_cameras(study):
             half = np.radians(camera.field_of_view_deg / 2)
             heading = np.arctan2(camera.forward_x, camera.forward_z)
             edges = [(np.cos(heading + s * half), np.sin(heading + s * half)) for s in (-1, 1)]
-            seen = np.array([(0, 0), *edges]) * 1.1 * np.hypot(camera.x_m, camera.z_m) + (camera.z_m, camera.x_m)
+            seen = np.array([(0, 0), *edges]) * 1.3 * np.hypot(camera.x_m, camera.z_m) + (camera.z_m, camera.x_m)
             axis.fill(*seen.T, color=colours[camera.view], alpha=0.12, linewidth=0)
             axis.plot(camera.z_m, camera.x_m, "o", color=colours[camera.view])
             axis.annotate(camera.view, (camera.z_m, camera.x_m), textcoords="offset points", xytext=(0, 6), ha="center")

@@ -25,6 +25,7 @@ from studykit.views import forward_speed, to_walk
 FPS = 60.0
 TRIALS = {1: {"A": 1, "B": 3}, 2: {"A": 2, "B": 4}}  # trial: {view: camera}
 SIZES = {1: (1080, 1920), 2: (1080, 1920), 3: (1088, 1920), 4: (1088, 1920)}  # of the videos, px
+_MIDDLE_M = (-1.06, -0.05, 0.0)  # of his way: mean place of his hips in the demo's axes, triangulated from all cameras
 
 
 def pose2sim_study(folder, source=None):
@@ -126,8 +127,9 @@ def _qca_camera(camera):
 def _in_laboratory_axes(camera, direction_a):
     """The camera in the axes of the gait laboratory: x along the beam, to the right in view A, y up, z towards view A.
 
-    In the demo's own axes the man walks along +x, and z is up.
+    In the demo's own axes the man walks along +x, and z is up. The origin moves to the middle of his way.
     """
     x = 1.0 if direction_a == "L2R" else -1.0
     to_demo = np.array([[x, 0, 0], [0, 0, -x], [0, 1.0, 0]])  # columns: the laboratory's axes in the demo's
-    return camera | {"R": (np.array(camera["R"]) @ to_demo).tolist()}
+    R, t = np.array(camera["R"]), np.array(camera["t"])
+    return camera | {"R": (R @ to_demo).tolist(), "t": (R @ np.array(_MIDDLE_M) + t).tolist()}
