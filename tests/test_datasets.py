@@ -27,7 +27,7 @@ from studykit.formats import read_openpose, write_deeplabcut
 from studykit.gaitlab.body import load_body
 from studykit.gaitlab.cameras import project
 from studykit.gaitlab.walking import draw_style, walk
-from studykit.skeletons import POINTS
+from studykit.skeletons import POINTS, SKELETONS, convert
 from studykit.study import near_side, read_study, write_study
 from studykit.tracks import load_tracks, save_tracks
 from studykit.video import probe, write_video
@@ -523,6 +523,27 @@ def test_size_must_be_known_somewhere(tmp_path):
     table.to_csv(tmp_path / "mine.csv", index=False)
     with pytest.raises(ValueError, match="expected width_px and height_px where there is no video"):
         table_study(tmp_path / "mine.csv", tmp_path / "study")
+
+
+def test_a_folder_of_openpose_files_stands_for_tracks(tmp_path):
+    walk = make_walk(seconds=1.0)
+    names = SKELETONS["body25"].keypoints
+    for i in range(25):
+        points = walk.position.sel(individuals="person").isel(time=i)
+        ours = [str(n).replace("big_toe", "toe").replace("small_toe", "toe") for n in names]
+        x, y = convert(points.values.T, walk.keypoints.values, ours).T
+        flat = np.nan_to_num(np.stack([x, y, np.isfinite(x) * 0.9], axis=1)).ravel().tolist()
+        file = tmp_path / "json" / f"walk_{i:012d}_keypoints.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({"people": [{"pose_keypoints_2d": flat}]}))
+    own_study(tmp_path, seconds=1.0)
+    table = pd.read_csv(tmp_path / "mine.csv").head(1).assign(tracks="json")
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    study = prepare("table", tmp_path / "study", source=tmp_path / "mine.csv")
+    knee = load_tracks(study.tracks[0]).position.sel(keypoints="right_knee")
+    np.testing.assert_allclose(knee, walk.position.sel(keypoints="right_knee"))
+    with pytest.raises(ValueError, match="expected a Study table, got a folder; set study_table"):
+        table_study(tmp_path, tmp_path / "study")
 
 
 def test_unknown_source_is_refused(tmp_path):

@@ -45,6 +45,8 @@ def table_study(source, folder, *, unequal_views=False, assumed_confidence=None)
         Naming all faults of the table and of the files.
     """
     source, folder = Path(source), Path(folder)
+    if source.is_dir():
+        raise ValueError(f"{source}: expected a Study table, got a folder; set study_table (docs/own-data.md)")
     study = read_study(source)
     faults = []
     for index, row in study.iterrows():
