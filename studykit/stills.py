@@ -137,7 +137,7 @@ def warp(still, matrix, width, height):
     Still
     """
     matrix = np.asarray(matrix, dtype=float)
-    image = _warp_image(still.image, matrix, width, height)
+    image = warp_image(still.image, matrix, width, height)
     mask = still.mask
     if mask is not None:
         mask = cv2.warpAffine(mask.astype(np.float32), matrix, (width, height), flags=cv2.INTER_LINEAR) > 0.5
@@ -148,7 +148,8 @@ def warp(still, matrix, width, height):
     return replace(still, image=image, mask=mask, keypoints=points, box=_warp_box(still.box, matrix))
 
 
-def _warp_image(image, matrix, width, height):
+def warp_image(image, matrix, width, height):
+    """An image (H, W, 3) seen through an affine map (2, 3), black beyond its border, smooth when shrunk."""
     shrink = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     if shrink < 0.5:  # bilinear sampling skips pixels beyond a factor of two
         image = cv2.GaussianBlur(image, (0, 0), 0.4 / shrink)

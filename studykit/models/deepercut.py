@@ -1,0 +1,131 @@
+"""DeepLabCut's network: score maps and location refinement on a residual backbone.
+
+Insafutdinov et al. 2016 (DeeperCut) as used by Mathis et al. 2018 (DeepLabCut). For each keypoint a score map at
+stride 8 says in which cells it lies, and two location-refinement maps say how far it is from each cell's centre.
+Sizes in px are those of the image that enters the network.
+"""
+
+import keras
+from keras import layers, ops
+
+from studykit.models.backbones import build_backbone, load_backbone
+
+STRIDE = 8  # of score maps and location refinement, px a cell
+LOCREF_STDEV = 7.2801  # px; makes offsets about unit size (DeeperCut, section 3.2)
+
+
+def deepercut(
+    keypoints,
+    backbone="resnet50",
+    *,
+    width=None,
+    output_stride=16,
+    decoder=0,
+    skip=False,
+    batch_momentum=0.99,
+    weights=None,
+    input_shape=(None, None, 3),
+    name="deepercut",
+):
+    """Score maps and location refinement for K keypoints of one person.
+
+    Parameters
+    ----------
+    keypoints : int
+        K.
+    backbone : {"resnet18", "resnet50", "resnet101", "mobilenet_v2"}
+    width : int or float, optional
+        See `backbones.build_backbone`.
+    output_stride : {16, 32}
+        Of the backbone; 16 as published, 32 is cheaper and sees farther.
+    decoder : int
+        Filters of the layers between backbone and maps; 0 as published: the maps are deconvolved from the backbone.
+    skip : bool
+        Whether each deconvolution also sees the backbone's map of its own stride.
+    batch_momentum : float
+        Of the running means of batch normalisation.
+    weights : str or path-like or None
+        Of the backbone: None (random), "imagenet" (downloaded), or a local file.
+    input_shape : tuple
+        (height, width, 3); None where free. Heights and widths must be multiples of `output_stride`.
+
+    Returns
+    -------
+    keras.Model
+        (batch, H, W, 3) RGB 0 to 255 -> {"scores": (batch, H/8, W/8, K) logits,
+        "offsets": (batch, H/8, W/8, 2 K) in units of `LOCREF_STDEV`: x of all keypoints, then y}.
+    """
+    if output_stride not in (16, 32):
+        raise ValueError(f"output_stride: expected 16 or 32, got {output_stride}")
+    image = keras.Input(input_shape, name="image")
+    maps = build_backbone(backbone, image, width=width, output_stride=output_stride, batch_momentum=batch_momentum)
+    x, stride = maps[output_stride], output_stride
+    while stride > 2 * STRIDE or (decoder and stride > STRIDE):
+        stride //= 2
+        filters = decoder or x.shape[-1] // 2
+        x = layers.Conv2DTranspose(filters, 4, strides=2, padding="same", use_bias=False, name=f"up{stride}_deconv")(x)
+        if skip:
+            side = layers.Conv2D(filters, 1, use_bias=False, name=f"up{stride}_skip")(maps[stride])
+            x = layers.Add(name=f"up{stride}_add")([x, side])
+        x = layers.BatchNormalization(momentum=batch_momentum, name=f"up{stride}_bn")(x)
+        x = layers.ReLU(name=f"up{stride}_relu")(x)
+    outputs = {}
+    for head, filters in (("scores", keypoints), ("offsets", 2 * keypoints)):
+        if stride == STRIDE:
+            y = layers.Conv2D(filters, 1, kernel_initializer=_small(), dtype="float32", name=head)(x)
+        elif skip:
+            y = layers.Conv2DTranspose(filters, 3, 2, "same", kernel_initializer=_small(), name=f"{head}_deconv")(x)
+            side = layers.Conv2D(filters, 1, kernel_initializer=_small(), name=f"{head}_skip")(maps[STRIDE])
+            y = layers.Add(dtype="float32", name=head)([y, side])
+        else:
+            y = layers.Conv2DTranspose(filters, 3, 2, "same", kernel_initializer=_small(), dtype="float32", name=head)(
+                x
+            )
+        outputs[head] = y
+    model = keras.Model(image, outputs, name=name)
+    if weights is not None:
+        load_backbone(model, backbone, weights, width)
+    return model
+
+
+def _small():
+    return keras.initializers.TruncatedNormal(stddev=0.01)
+
+
+def score_loss(target, scores):
+    """Sigmoid cross entropy of the score maps, mean over cells and keypoints.
+
+    Parameters
+    ----------
+    target : tensor (batch, h, w, 2 K)
+        1 in cells near the keypoint, else 0; then weights, 0 where nothing is known.
+    scores : tensor (batch, h, w, K)
+        Logits.
+    """
+    target, weight = _halves(target)
+    loss = ops.maximum(scores, 0) - scores * target + ops.log1p(ops.exp(-ops.abs(scores)))
+    return ops.sum(loss * weight) / ops.maximum(ops.sum(weight), 1)
+
+
+def offset_loss(target, offsets, weight=0.05, delta=1.0):
+    """Huber loss of the location refinement over cells near a keypoint, times its share in the whole loss.
+
+    Parameters
+    ----------
+    target : tensor (batch, h, w, 4 K)
+        Offsets in units of `LOCREF_STDEV`, then their weights: 1 in cells near the keypoint, else 0.
+    offsets : tensor (batch, h, w, 2 K)
+    weight : float
+        DeepLabCut's `locref_loss_weight`.
+    delta : float
+        Where the loss turns from quadratic to linear.
+    """
+    target, inside = _halves(target)
+    error = ops.abs(offsets - target)
+    loss = ops.where(error < delta, 0.5 * error * error, delta * (error - 0.5 * delta))
+    return weight * ops.sum(loss * inside) / ops.maximum(ops.sum(inside), 1)
+
+
+def _halves(target):
+    channels = target.shape[-1] // 2
+    return target[..., :channels], target[..., channels:]

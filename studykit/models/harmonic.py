@@ -1,0 +1,101 @@
+"""Harmonic U-Net: the U-Net of paper 003 with every convolution harmonic, so that its answer turns with the image.
+
+Paper 003, section II-C2, after Worrall et al. 2017 (CVPR). Batch normalization in front of each non-linearity and a
+3x3 harmonic convolution after each up-sampling are as in the author's published code (see `unet`); C-ReLU on
+magnitudes is that of Worrall et al., where the author's library gates them.
+"""
+
+import keras
+from keras import layers
+
+from studykit.models.harmonic_layers import ComplexConcatenate, ComplexDropout, ComplexReLU, HarmonicConv2D, Magnitude
+from studykit.models.unet import check_input_size, mask_head
+
+
+def harmonic_unet(
+    input_shape=(None, None, 3),
+    *,
+    widths=(64, 128, 256, 512, 1024),
+    kernel_size=3,
+    up_kernel_size=3,
+    radii=None,
+    ring_width=0.5,
+    dropout=0.3,
+    batch_normalization=True,
+    momentum=0.99,
+    mode="auto",
+    upsampling="nearest",
+    head=mask_head,
+    name="harmonic_unet",
+):
+    """Harmonic U-Net of rotation orders 0 and 1.
+
+    Between the layers stand complex maps, half of each width for each order (64 neurons: 32 + 32 complex maps). The
+    head sees the magnitudes of the last maps, `features`, which turn with the image whatever the order; so any head
+    of the plain U-Net fits.
+
+    Parameters
+    ----------
+    input_shape, widths, head, name
+        As `unet`; widths are even.
+    kernel_size, up_kernel_size : int
+        Odd, px. 5x5 filters with their smoother rings follow the angles between multiples of 90 degrees better;
+        an `up_kernel_size` of 1 saves time.
+    radii, ring_width
+        See `harmonic_layers.ring_filters`.
+    dropout : float
+        Rate, at the same places as in `unet`.
+    batch_normalization : bool
+        Of magnitudes.
+    momentum : float
+        Of the running means of batch normalization.
+    mode : str
+        How convolutions are computed, see `HarmonicConv2D`.
+    upsampling : str
+        "nearest" or "bilinear".
+
+    Returns
+    -------
+    keras.Model
+        Not compiled.
+
+    Raises
+    ------
+    ValueError
+        If a width is odd, or the image size cannot be halved at every level.
+    """
+    check_input_size(input_shape, len(widths), name)
+    if any(width % 2 for width in widths):
+        raise ValueError(f"{name}: expected even widths, half for each order, got {tuple(widths)}")
+
+    def convolution(x, width, size, place, real_input=False):
+        x = HarmonicConv2D(
+            width // 2, size, real_input=real_input, radii=radii if size == kernel_size else None,
+            ring_width=ring_width, mode=mode, name=place,
+        )(x)  # fmt: skip
+        return ComplexReLU(batch_normalization, momentum, name=f"{place}_relu")(x)
+
+    def pair(x, width, place, real_input=False):
+        x = convolution(x, width, kernel_size, f"{place}_conv1", real_input)
+        return convolution(x, width, kernel_size, f"{place}_conv2")
+
+    inputs = layers.Input(input_shape, name="image")
+    x = inputs
+    skips = []
+    for level, width in enumerate(widths[:-1], start=1):
+        x = pair(x, width, f"down{level}", real_input=level == 1)
+        skips.append(x)
+        if level > 1:
+            x = ComplexDropout(dropout, name=f"down{level}_dropout")(x)
+        x = layers.AveragePooling2D(2, name=f"down{level}_pool")(x)
+    x = pair(x, widths[-1], "bottom")
+    x = ComplexDropout(dropout, name="bottom_dropout")(x)
+    for level in range(len(widths) - 1, 0, -1):
+        width = widths[level - 1]
+        x = layers.UpSampling2D(2, interpolation=upsampling, name=f"up{level}_upsample")(x)
+        x = convolution(x, width, up_kernel_size, f"up{level}_conv0")
+        x = ComplexConcatenate(name=f"up{level}_concatenate")([skips.pop(), x])
+        x = pair(x, width, f"up{level}")
+        if level > 1:
+            x = ComplexDropout(dropout, name=f"up{level}_dropout")(x)
+    return keras.Model(inputs, head(Magnitude(name="features")(x)), name=name)
