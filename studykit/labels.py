@@ -1,0 +1,220 @@
+"""Labelled frames of a study: which frames are drawn, and where their labels come from.
+
+As in thesis 002, section 2.2: some random frames of some random videos; neck, hip, knee, ankle, heel and centre of the
+toes of the side that faces the camera. A table of labels has a row a frame: recording, video, frame (from 0), and
+<keypoint>_x, <keypoint>_y, px of the stored frame, NaN where a keypoint is not labelled.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from studykit import gaitlab
+from studykit.formats import import_tracks, write_deeplabcut
+from studykit.skeletons import LEG, SKELETONS
+from studykit.stills import Still, StillSet, flip
+from studykit.study import near_side, recording_name
+from studykit.tracks import build_tracks, select_side
+from studykit.video import probe, read_selected
+
+GAIT6 = SKELETONS["gait6"].keypoints
+FAR = tuple(f"far_{name}" for name in LEG)
+SOURCES = ("truth", "tracks")
+
+
+def label_frames(study, participants, source, *, videos, frames, seed, far_leg=False):
+    """Draw frames at random and label them.
+
+    Parameters
+    ----------
+    study : pandas.DataFrame
+        Study table.
+    participants : sequence of str
+        Whose videos to draw from.
+    source : str
+        "truth" (truth files of the study), "tracks" (tracks that came with the study, as a teacher), or a
+        DeepLabCut `CollectedData_*.csv`, whose frames are then taken as they are, in px of the stored frames; its
+        folders bear the names of recordings or of video files.
+    videos, frames : int
+        How many videos, and how many frames of each; fewer where there are not so many.
+    seed : int
+    far_leg : bool
+        Also label the leg that is turned away, as `far_hip` ... `far_toe`; no human labeller of the thesis did.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A table of labels.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to label, or the source lacks what is needed.
+    """
+    mine = study[study.participant.isin(list(participants)) & study.video.ne("")]
+    if mine.empty:
+        raise ValueError(f"expected videos of {', '.join(participants)} to draw frames from, got none in the study")
+    if source not in SOURCES:
+        return _collected(source, mine)
+    rng = np.random.default_rng([seed, 40])
+    chosen = mine.iloc[np.sort(rng.permutation(len(mine))[:videos])]
+    tables = []
+    for recording in chosen.itertuples():
+        known = keypoints_of(recording, source, far_leg=far_leg)
+        inside = np.flatnonzero(np.isfinite(known.position.values).all(axis=(1, 3)).sum(axis=1) >= 3)
+        picked = np.sort(rng.permutation(inside)[:frames])
+        points = known.position.isel(time=picked, individuals=0).transpose("time", "keypoints", "space").values
+        names = [str(name) for name in known.keypoints.values]
+        tables.append(_rows(recording, picked, points, names))
+    labels = pd.concat(tables, ignore_index=True)
+    if labels.empty:
+        raise ValueError("expected frames with at least three keypoints inside the image, got none")
+    return labels
+
+
+def keypoints_of(recording, source, *, far_leg=False):
+    """What is known of one recording: gait6 tracks of the near side, in the stored image's coordinates.
+
+    Parameters
+    ----------
+    recording : row of a Study table
+    source : {"truth", "tracks"}
+    far_leg : bool
+        Add `far_hip` ... `far_toe`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Of a truth, confidence is 1 where visible, 0.5 where occluded.
+    """
+    name, side = recording_name(recording), near_side(recording)
+    if source == "truth":
+        if not recording.truth:
+            raise ValueError(f'{name}: expected a truth file for labels="truth", got none; take "tracks" or a csv file')
+        tracks = _truth(recording)
+    elif source == "tracks":
+        if not recording.tracks:
+            raise ValueError(f'{name}: expected tracks for labels="tracks", got none')
+        tracks = import_tracks(recording.tracks, recording.fps, *_size(recording))
+    else:
+        raise ValueError(f"labels: expected one of {SOURCES}, got {source!r}")
+    if sorted(str(k) for k in tracks.keypoints.values) == sorted(GAIT6):
+        near, far = tracks.sel(keypoints=list(GAIT6)), None
+    else:
+        near, far = select_side(tracks, side), select_side(tracks, {"left": "right", "right": "left"}[side])
+    if not far_leg:
+        return near
+    if far is None:
+        raise ValueError(f"{name}: expected tracks of both legs to label the far one, got one leg")
+    return xr.concat([near, far.sel(keypoints=list(LEG)).assign_coords(keypoints=list(FAR))], dim="keypoints")
+
+
+def _truth(recording):
+    truth = gaitlab.load_truth(recording.truth)
+    tracks = gaitlab.truth_tracks(truth, recording.view, "gait11")
+    names = [str(name) for name in tracks.keypoints.values]
+    seen = truth.visibility.sel(view=recording.view, point=names).transpose("time", "point").values
+    confidence = tracks.confidence.copy(data=seen[:, :, None] / 2)
+    position = tracks.position.copy()
+    if recording.mirrored:  # truth is of what the camera saw
+        position.loc[{"space": "x"}] = tracks.attrs["width_px"] - 1 - position.sel(space="x")
+    return tracks.assign(position=position, confidence=confidence).assign_attrs(mirrored=int(recording.mirrored))
+
+
+def _size(recording):
+    if recording.video:
+        info = probe(recording.video)
+        return info.width_px, info.height_px
+    return int(recording.width_px), int(recording.height_px)
+
+
+def _rows(recording, frames, points, names):
+    table = {"recording": recording_name(recording), "video": recording.video, "frame": frames}
+    for k, name in enumerate(names):
+        table |= {f"{name}_x": points[:, k, 0], f"{name}_y": points[:, k, 1]}
+    return pd.DataFrame(table)
+
+
+def _collected(path, study):
+    """Labels of a DeepLabCut project for the recordings of a study."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f'labels: expected "truth", "tracks" or a CollectedData csv file, got {str(path)!r}')
+    table = pd.read_csv(path, header=[0, 1, 2], index_col=[0, 1, 2])
+    parts = [str(part) for part in dict.fromkeys(table.columns.get_level_values(1))]
+    if missing := [name for name in GAIT6 if name not in parts]:
+        raise ValueError(f"{path}: expected body parts {', '.join(GAIT6)}, got no {', '.join(missing)}")
+    by_name = {name: r for r in study.itertuples() for name in (recording_name(r), Path(r.video).stem)}
+    scorer = table.columns[0][0]
+    tables = []
+    for (_, folder, image), row in table.iterrows():
+        digits = re.findall(r"\d+", Path(image).stem)
+        if folder not in by_name:
+            continue  # another participant's, kept for testing
+        if not digits:
+            raise ValueError(f"{path}: expected image names with a frame number, as img012.png, got {image!r}")
+        points = np.array([[row[scorer, part, axis] for axis in "xy"] for part in GAIT6], dtype=float)
+        tables.append(_rows(by_name[folder], [int(digits[-1])], points[None], GAIT6))
+    if not tables:
+        raise ValueError(f"{path}: expected folders named as the study's recordings, got {_folders(table)}")
+    return pd.concat(tables, ignore_index=True)
+
+
+def _folders(table):
+    return ", ".join(sorted({str(folder) for _, folder, _ in table.index})[:3])
+
+
+def keypoint_names(labels):
+    """Names of the keypoints in a table of labels."""
+    return tuple(name[:-2] for name in labels.columns if name.endswith("_x"))
+
+
+def label_points(labels):
+    """Coordinates (frames, K, 2) of a table of labels, px of the stored frames."""
+    return np.stack([labels[[f"{k}_x", f"{k}_y"]].to_numpy(float) for k in keypoint_names(labels)], axis=1)
+
+
+def save_labels(labels, path, size):
+    """Write labels as DeepLabCut's `CollectedData`, which its own tools open.
+
+    Parameters
+    ----------
+    labels : pandas.DataFrame
+    path : path-like
+    size : tuple (width, height)
+        Of the frames, px.
+    """
+    points, names = label_points(labels), keypoint_names(labels)
+    images = [f"labeled-data/{r.recording}/img{r.frame:05d}.png" for r in labels.itertuples()]
+    tracks = build_tracks(points.transpose(0, 2, 1), None, names, 1.0, width_px=size[0], height_px=size[1])
+    write_deeplabcut(tracks, path, images=images)
+
+
+def labelled_stills(labels, study):
+    """The labelled frames as stills, every one brought to right-to-left walking.
+
+    Parameters
+    ----------
+    labels : pandas.DataFrame
+    study : pandas.DataFrame
+        Study table, which says where each recording walks.
+
+    Returns
+    -------
+    StillSet
+    """
+    names, stills = keypoint_names(labels), []
+    by_name = {recording_name(r): r for r in study.itertuples()}
+    for name, rows in labels.groupby("recording", sort=False):
+        recording = by_name[name]
+        points = label_points(rows).astype(np.float32)
+        images = read_selected(recording.video, rows.frame)
+        for image, xy, frame in zip(images, points, rows.frame, strict=True):
+            known = np.isfinite(xy).all(axis=1, keepdims=True)
+            keypoints = np.concatenate([np.where(known, xy, 0), 2 * known], axis=1).astype(np.float32)
+            still = Still(image, keypoints, None, None, recording.participant, f"{name} frame {frame}")
+            stills.append(flip(still, names) if recording.direction == "L2R" else still)
+    return StillSet(stills, names)

@@ -1,0 +1,196 @@
+"""The network of thesis 002: one leg and the neck of a walking person, found as DeepLabCut finds them.
+
+Settings in one place, from which the network, its training examples, its reading of maps and its file are made.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from studykit.models.deepercut import LOCREF_STDEV, STRIDE, deepercut, offset_loss, score_loss
+from studykit.predict import Predictor
+from studykit.report import require, write_text
+from studykit.skeletons import SKELETONS
+from studykit.stills import Augmentation, warp
+from studykit.targets import decode_scores, score_targets
+from studykit.training import save_model
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that the network, its examples and its reading depend on.
+
+    Attributes
+    ----------
+    keypoints : tuple of str
+    backbone, width, output_stride, decoder, skip, batch_momentum
+        See `models.deepercut`.
+    scale : float
+        Network px a px of the video; people should then be some 150 to 250 px tall.
+    crop_width_px, crop_height_px : int
+        What the network sees of the scaled frame, multiples of `output_stride`.
+    radius_px : float
+        Cells this near to a keypoint count as hits (DeepLabCut's `pos_dist_thresh`, 17), network px.
+    offset_weight : float
+        Share of location refinement in the loss (DeepLabCut's `locref_loss_weight`).
+    zoom : float
+        Training examples are enlarged or shrunk by up to this factor.
+    rotation_deg, shift, anywhere, colour, blur_px, noise
+        See `stills.Augmentation`. Never flipped: near and far leg must stay what they are.
+    """
+
+    keypoints: tuple = SKELETONS["gait6"].keypoints
+    backbone: str = "resnet18"
+    width: float | None = 32
+    output_stride: int = 16
+    decoder: int = 0
+    skip: bool = False
+    batch_momentum: float = 0.95
+    scale: float = 0.6
+    crop_width_px: int = 160
+    crop_height_px: int = 192
+    radius_px: float = 17.0
+    offset_weight: float = 0.05
+    zoom: float = 1.33
+    rotation_deg: float = 15.0
+    shift: float = 0.1
+    anywhere: float = 0.1
+    colour: float = 0.5
+    blur_px: float = 1.0
+    noise: float = 4.0
+    extra: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        faults = [
+            f"{name}: expected a multiple of {self.output_stride}, got {getattr(self, name)}"
+            for name in ("crop_width_px", "crop_height_px")
+            if getattr(self, name) % self.output_stride
+        ]
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    @property
+    def losses(self):
+        """Losses by output, for `training.compile_model`."""
+
+        def offsets(target, found):
+            return offset_loss(target, found, self.offset_weight)
+
+        return {"scores": score_loss, "offsets": offsets}
+
+    def build(self, weights=None):
+        """The network, its weights drawn from Keras's seed, or the backbone's from `weights`."""
+        return deepercut(
+            len(self.keypoints),
+            self.backbone,
+            width=self.width,
+            output_stride=self.output_stride,
+            decoder=self.decoder,
+            skip=self.skip,
+            batch_momentum=self.batch_momentum,
+            weights=weights,
+        )
+
+    def augmentation(self):
+        """How training examples are drawn from labelled frames."""
+        return Augmentation(
+            self.crop_width_px,
+            self.crop_height_px,
+            scale=(self.scale / self.zoom, self.scale * self.zoom),
+            rotation_deg=self.rotation_deg,
+            shift=self.shift,
+            anywhere=self.anywhere,
+            colour=self.colour,
+            blur_px=self.blur_px,
+            noise=self.noise,
+        )
+
+    def encode(self, stills):
+        """Stills of the crop's size as the network's inputs and targets."""
+        height, width = self.crop_height_px, self.crop_width_px
+        maps = [score_targets(still.keypoints, height, width, radius_px=self.radius_px) for still in stills]
+        images = np.stack([still.image for still in stills])
+        return images, {
+            name: np.stack(m) for name, m in zip(("scores", "offsets"), zip(*maps, strict=True), strict=True)
+        }
+
+    def decode(self, outputs):
+        """The network's maps as keypoints (N, K, 3): x, y in its image, px, and confidence."""
+        return decode_scores(outputs["scores"], outputs["offsets"], stride=STRIDE, stdev_px=LOCREF_STDEV)
+
+    def predictor(self, model):
+        """The trained network, ready for `predict`."""
+        return Predictor(
+            model,
+            self.keypoints,
+            self.decode,
+            scale=self.scale,
+            crop=(self.crop_width_px, self.crop_height_px),
+            multiple=self.output_stride,
+        )
+
+
+def save_network(model, settings, folder):
+    """Write `model.keras` and `settings.json`."""
+    save_model(model, Path(folder) / "model.keras")
+    write_text(Path(folder) / "settings.json", json.dumps(asdict(settings), indent=1) + "\n")
+
+
+def load_network(folder):
+    """Predictor and settings of a saved network.
+
+    Raises
+    ------
+    FileNotFoundError
+        Naming the command that trains it.
+    """
+    folder = Path(folder)
+    path = require(folder / "model.keras", made_by="40_train_views")
+    values = json.loads(require(folder / "settings.json", made_by="40_train_views").read_text(encoding="utf-8"))
+    settings = Settings(**values | {"keypoints": tuple(values["keypoints"])})
+    return settings.predictor(keras.saving.load_model(path, compile=False)), settings
+
+
+def still_errors(model, settings, stills, batch_size=16):
+    """Errors on labelled frames, each cropped around its labels.
+
+    Parameters
+    ----------
+    model : keras.Model
+    settings : Settings
+    stills : StillSet
+        As from `labels.labelled_stills`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a frame and labelled keypoint: source, participant, keypoint, x_px, y_px (found), label_x_px,
+        label_y_px, error_px (px of the video) and confidence.
+    """
+    rows = []
+    size = settings.crop_width_px, settings.crop_height_px
+    for start in range(0, len(stills), batch_size):
+        some = [stills[n] for n in range(start, min(start + batch_size, len(stills)))]
+        maps = [_around_person(still, settings.scale, *size) for still in some]
+        images = np.stack([warp(still, matrix, *size).image for still, matrix in zip(some, maps, strict=True)])
+        found = settings.decode(model.predict_on_batch(images))
+        for still, matrix, points in zip(some, maps, found, strict=True):
+            xy = (points[:, :2] - matrix[:, 2]) / settings.scale
+            for name, (x, y), confidence, (u, v, known) in zip(
+                settings.keypoints, xy, points[:, 2], still.keypoints, strict=True
+            ):
+                if known:
+                    error = np.hypot(x - u, y - v)
+                    rows.append((still.source, still.participant, name, x, y, u, v, error, confidence))
+    columns = ["source", "participant", "keypoint", "x_px", "y_px", "label_x_px", "label_y_px", "error_px"]
+    return pd.DataFrame(rows, columns=[*columns, "confidence"])
+
+
+def _around_person(still, scale, width, height):
+    known = still.keypoints[still.keypoints[:, 2] > 0, :2]
+    centre = (known.min(axis=0) + known.max(axis=0)) / 2 if len(known) else np.array(still.image.shape[1::-1]) / 2
+    return np.array([[scale, 0, (width - 1) / 2 - scale * centre[0]], [0, scale, (height - 1) / 2 - scale * centre[1]]])

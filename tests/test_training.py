@@ -1,0 +1,130 @@
+"""Training: the same seed gives the same weights, killed or not."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from studykit.training import LossNotFinite, compile_model, fit, save_model
+from studykit.view_network import Settings, load_network, save_network
+
+TINY = Settings(backbone="resnet18", width=4, crop_width_px=32, crop_height_px=32)
+STEPS = 12
+
+
+class RandomBatches:
+    """Batch n from seed n; may fail at a step, as a kill does."""
+
+    def __init__(self, stop_at=None, broken_at=None):
+        self.stop_at, self.broken_at = stop_at, broken_at
+
+    def __getitem__(self, n):
+        if n == self.stop_at:
+            raise KeyboardInterrupt
+        rng = np.random.default_rng(n)
+        inputs = rng.normal(0, 1, (4, 6)).astype(np.float32)
+        targets = inputs[:, :2] * (np.nan if n == self.broken_at else 1)
+        return inputs, targets
+
+
+def tiny_model(seed=1):
+    """Everything that has a state: weights, running means, moments of the optimizer, a random stream."""
+    keras.utils.set_random_seed(seed)
+    parts = [layers.Dense(8), layers.BatchNormalization(momentum=0.5), layers.Dropout(0.3), layers.Dense(2)]
+    return compile_model(keras.Sequential([layers.Input((6,)), *parts]), "mse", steps=STEPS, learning_rate=0.1)
+
+
+def train(folder, batches, **options):
+    model = tiny_model()
+    history = fit(model, batches, STEPS, folder / "c.npz", every=4, log_every=2, progress=False, **options)
+    return model, history
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    model, history = train(tmp_path_factory.mktemp("whole"), RandomBatches())
+    return model.get_weights(), history
+
+
+def test_same_seed_same_weights(whole, tmp_path):
+    model, history = train(tmp_path, RandomBatches())
+    assert history.equals(whole[1])
+    for again, first in zip(model.get_weights(), whole[0], strict=True):
+        np.testing.assert_array_equal(again, first)
+
+
+def test_stopped_training_ends_as_if_it_had_not_been(whole, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, RandomBatches(stop_at=10))
+    assert (tmp_path / "c.npz").is_file()
+    model, history = train(tmp_path, RandomBatches())
+    assert history.equals(whole[1])
+    for resumed, straight in zip(model.get_weights(), whole[0], strict=True):
+        np.testing.assert_array_equal(resumed, straight)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoint_of_other_settings_is_not_continued(whole, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, RandomBatches(stop_at=10), settings={"labels": "others"})
+    _, history = train(tmp_path, RandomBatches())
+    assert history.equals(whole[1])
+
+
+def test_loss_that_is_not_a_number_stops_at_its_step(tmp_path):
+    with pytest.raises(LossNotFinite, match=r"step 10: expected a finite loss.*the weights of step 8 are kept"):
+        train(tmp_path, RandomBatches(broken_at=9))
+    with np.load(tmp_path / "c.npz") as kept:
+        assert int(kept["step"]) == 8
+        assert all(np.isfinite(kept[name]).all() for name in kept.files if name.startswith("v"))
+
+
+def test_history_holds_the_mean_loss_of_its_steps(tmp_path):
+    model = tiny_model()
+    losses = [float(model.train_on_batch(*RandomBatches()[n], return_dict=True)["loss"]) for n in range(4)]
+    _, history = train(tmp_path, RandomBatches())
+    assert list(history.step) == [2, 4, 6, 8, 10, 12]
+    np.testing.assert_allclose(history.loss[:2], np.mean(np.reshape(losses, (2, 2)), axis=1), rtol=1e-5)
+
+
+def test_watch_is_noted_where_it_was_asked(tmp_path):
+    _, history = train(tmp_path, RandomBatches(), watch=lambda model: {"test_error_px": 3.0})
+    assert list(history.step[history.test_error_px.notna()]) == [4, 8, 12]
+
+
+def test_unknown_recipe_is_refused():
+    with pytest.raises(ValueError, match="recipe: expected one of adamw, deeplabcut, got 'sgd'"):
+        compile_model(tiny_model(), "mse", steps=10, recipe="sgd")
+
+
+def test_published_learning_rates():
+    # DeepLabCut, pose_cfg.yaml: multi_step [[0.005, 10000], [0.02, 430000], [0.002, 730000], [0.001, 1030000]].
+    model = compile_model(tiny_model(), "mse", steps=200_000, recipe="deeplabcut")
+    rate = model.optimizer._learning_rate
+    wanted = {1: 0.005, 9_999: 0.005, 10_001: 0.02, 429_999: 0.02, 430_001: 0.002, 900_000: 0.001}
+    np.testing.assert_allclose([float(rate(step)) for step in wanted], list(wanted.values()), rtol=1e-6)
+
+
+def test_saved_network_predicts_the_same(tmp_path):
+    model = TINY.build()
+    save_network(model, TINY, tmp_path)
+    predictor, settings = load_network(tmp_path)
+    assert settings == TINY and sorted(path.name for path in tmp_path.iterdir()) == ["model.keras", "settings.json"]
+    images = np.random.default_rng(0).integers(0, 255, (2, 32, 32, 3), dtype=np.uint8)
+    for name, maps in model.predict_on_batch(images).items():
+        np.testing.assert_array_equal(predictor.model.predict_on_batch(images)[name], maps)
+    with pytest.raises(FileNotFoundError, match="notebook 40_train_views makes it"):
+        load_network(tmp_path / "nowhere")
+
+
+def test_failed_saving_keeps_the_old_file(tmp_path):
+    save_model(TINY.build(), tmp_path / "model.keras")
+    before = (tmp_path / "model.keras").read_bytes()
+    with pytest.raises(AttributeError):
+        save_model(None, tmp_path / "model.keras")
+    assert (tmp_path / "model.keras").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_settings_name_what_does_not_fit():
+    with pytest.raises(ValueError, match=r"crop_width_px: expected a multiple of 16, got 150; crop_height_px: .* 200"):
+        Settings(crop_width_px=150, crop_height_px=200)
