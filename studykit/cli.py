@@ -100,17 +100,14 @@ def _study(options):
         status = subprocess.run(command, check=False).returncode
         if options.dry_run:
             return status
-        failures = [
-            path.read_text(encoding="utf-8").strip()
-            for name in runs
-            if (path := reports / "failed" / f"{name}.txt").is_file()
-        ]
+        failed = {name: reports / "failed" / f"{name}.txt" for name in runs}
+        failures = {name: path.read_text(encoding="utf-8").strip() for name, path in failed.items() if path.is_file()}
         if status:
             from studykit.pages import write_study_page
 
-            write_study_page(config, failures)
-    for sentence in failures:
-        print(sentence, file=sys.stderr)
+            write_study_page(config, failures.values())
+    if failures:
+        print(f"Stopped: {', '.join(failures)}; what follows from it has not run", file=sys.stderr)
     print(f"{'Report, incomplete' if status else 'Report'}: {reports / 'index.html'}")
     return status
 

@@ -12,6 +12,7 @@ import threading
 import time
 from datetime import datetime
 from pathlib import Path
+from textwrap import shorten
 from types import SimpleNamespace
 
 import nbformat
@@ -174,8 +175,9 @@ def _what_failed(run, error, failed):
         cells = [c for c in nbformat.read(failed, 4).cells if c.metadata.get("papermill", {}).get("start_time")]
         number, source = len([c for c in cells if c.cell_type == "code"]), cells[-1].source if cells else ""
         what = "the kernel was stopped from outside or ran out of memory"
-    lines = [line for line in source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    return f"{run.name}: cell [{number}] `{lines[0].strip() if lines else ''}` stopped, {what}"
+    lines = [line.strip() for line in source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    first = shorten(lines[0], 80, placeholder=" ...") if lines else ""
+    return f"{run.name}: cell [{number}] `{first}` stopped, {what}"
 
 
 def _short_folder():
