@@ -144,9 +144,10 @@ def person_centre(found):
     """Centre (N, 2) of the box around the keypoints that are sure; NaN where fewer than half are."""
     sure = found[..., 2] >= _SURE
     enough = sure.sum(axis=1) * 2 >= found.shape[1]
-    low = np.where(sure[..., None], found[..., :2], np.inf).min(axis=1)
-    high = np.where(sure[..., None], found[..., :2], -np.inf).max(axis=1)
-    return np.where(enough[:, None], low / 2 + high / 2, np.nan) if enough.any() else np.full((len(found), 2), np.nan)
+    centres = np.full((len(found), 2), np.nan)
+    points = np.where(sure[..., None], found[..., :2], np.nan)[enough]
+    centres[enough] = (np.nanmin(points, axis=1) + np.nanmax(points, axis=1)) / 2
+    return centres
 
 
 def _extrapolate(path, numbers):
