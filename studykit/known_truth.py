@@ -1,4 +1,4 @@
-"""How far each step is from the truth, and what a difference between two opposite views is made of.
+"""How far each step is from the truth.
 
 Only for studies with truth files (the simulated laboratory, motion capture through virtual cameras). Everything is
 compared in walking coordinates: x along the walk, y up.
@@ -11,23 +11,21 @@ import xarray as xr
 from studykit import gait
 from studykit.gaitlab import project
 from studykit.skeletons import LEG, convert
-from studykit.study import near_side
 from studykit.tracks import build_tracks
-from studykit.views import orient, to_metres
+from studykit.views import orient
 
 # Stenum, Rossi & Roemmich 2021, PLoS Comput Biol 17:e1008935: mean absolute errors of single steps and strides, real
 # people overground, OpenPose on one sagittal video against three-dimensional motion capture.
 STENUM = {
-    "heel_strike": 0.02,
-    "toe_off": 0.02,
+    "heel_strike_s": 0.02,
+    "toe_off_s": 0.02,
     "stride_time_s": 0.02,
     "step_length_m": 0.049,
     "speed_m_s": 0.10,
-    "hip": 4.0,
-    "knee": 5.6,
-    "ankle": 7.4,
+    "hip_deg": 4.0,
+    "knee_deg": 5.6,
+    "ankle_deg": 7.4,
 }
-TERMS = ("camera geometry", "moved cameras", "limb", "tracking", "events")
 _CYCLE_PARAMETERS = ("stride_time_s", "cadence_steps_min", "stance_percent", "stride_length", "step_length", "speed")
 
 
@@ -278,138 +276,22 @@ def summarise(errors, by, column="error"):
     return pd.DataFrame(table).reset_index()
 
 
-def perspective_curves(recordings, truth, tracks, cycles, *, cameras=None, scaling="none", **curves):
-    """What `decompose_perspective` takes, for one trial seen by two cameras.
+def beside_stenum(events, parameters, joints):
+    """Mean absolute errors beside those that Stenum et al. (2021) saw with real people.
 
     Parameters
     ----------
-    recordings : sequence of two rows of a Study table
-        The two views of one trial.
-    truth : xarray.Dataset
-    tracks : xarray.Dataset
-        The trial's aligned and cleaned tracks, px, dimension `view`.
-    cycles : dict of str to pandas.DataFrame
-        Measured cycles by view.
-    cameras : dict of str to dict, optional
-        Nominal cameras by view: K, R, t.
-    scaling : str
-        Of `views.to_metres`.
-    **curves
-        Handed to `gait.keypoint_curves`: reference, neck_origin.
-
-    Returns
-    -------
-    xarray.Dataset
-        timed (view, space, keypoint, percent): the measured tracks cut at true events; seen and nominal (view, leg,
-        ...): perfect tracks of both legs through both cameras, as they stood and as they should stand. `leg` is named
-        after the view that it is near to.
-
-    Raises
-    ------
-    ValueError
-        If a view has no cycle that is both measured and true.
-    """
-    views = [recording.view for recording in recordings]
-    side = {recording.view: near_side(recording) for recording in recordings}
-    own = {view: tracks.sel(view=view, drop=True) for view in views}
-    events = {view: gait.true_events(truth, side[view]) for view in views}
-    cut = {view: true_cycles(cycles[view], own[view], events[view]) for view in views}
-    lost = [view for view in views if cut[view].empty]
-    if lost:
-        raise ValueError(f"expected a cycle that is both measured and true in each view, got none in {lost[0]}")
-
-    def mean_curve(points, recording, leg):
-        camera = (cameras or {}).get(recording.view)
-        length = getattr(recording, "leg_length_m", None)
-        points = to_metres(points, scaling, leg_length_m=length, camera=camera)
-        return gait.keypoint_curves(points, cut[leg], **curves).mean("cycle").rename(keypoints="keypoint")
-
-    def through(matrices):
-        rows = [
-            [mean_curve(perfect_tracks(truth, r, side[leg], matrix=matrices.get(r.view)), r, leg) for leg in views]
-            for r in recordings
-        ]
-        legs = xr.Variable("leg", views)
-        return xr.concat([xr.concat(row, legs) for row in rows], xr.Variable("view", views))
-
-    nominal = {view: np.array(c["K"]) @ np.column_stack([c["R"], c["t"]]) for view, c in (cameras or {}).items()}
-    timed = xr.concat([mean_curve(own[r.view], r, r.view) for r in recordings], xr.Variable("view", views))
-    return xr.Dataset({"timed": timed, "seen": through({}), "nominal": through(nominal)})
-
-
-def decompose_perspective(measured, timed, seen, nominal=None):
-    """What the difference of two views is made of, in parts that add up to it.
-
-    Camera geometry: one and the same leg, seen by the two nominal cameras. Limb: the two legs, seen by one and the
-    same camera. Each is the mean over the two ways to say so (either leg, either camera; the Shapley value), so that
-    neither depends on which view comes first and the far leg's smaller image cancels. Moved cameras: the cameras as
-    they stood against nominal ones. Tracking: network and cleaning against perfect tracks, at true events. Events:
-    cycles cut at found against true events.
-
-    Parameters
-    ----------
-    measured, timed : xarray.DataArray (view, ...)
-        Mean curves of the near leg, measured throughout, and cut at true events.
-    seen, nominal : xarray.DataArray (view, leg, ...)
-        Mean curves of perfect tracks through the true and the nominal cameras; `leg` is named after the view that it
-        is near to. Without `nominal`, moved cameras are part of the geometry.
-
-    Returns
-    -------
-    xarray.DataArray (term, ...)
-        `TERMS`, in the order of this text's table; their sum is the first view's curve minus the second's.
-
-    Raises
-    ------
-    ValueError
-        If there are not two views, or views and legs differ.
-    """
-    views = [str(view) for view in measured.view.values]
-    if len(views) != 2 or list(seen.view.values) != views or list(seen.leg.values) != views:
-        raise ValueError(f"expected two views and the two legs near to them, got {views}, {list(seen.leg.values)}")
-    nominal = seen if nominal is None else nominal
-
-    def between(curves, dim="view"):
-        return curves.sel({dim: views[0]}, drop=True) - curves.sel({dim: views[1]}, drop=True)
-
-    def near(curves):
-        return xr.concat([curves.sel(view=v, leg=v, drop=True) for v in views], xr.Variable("view", views))
-
-    parts = {
-        "camera geometry": between(nominal).mean("leg"),
-        "moved cameras": between(near(seen) - near(nominal)),
-        "limb": between(nominal, "leg").mean("view"),
-        "tracking": between(timed - near(seen)),
-        "events": between(measured - timed),
-    }
-    return xr.concat([parts[term] for term in TERMS], xr.Variable("term", list(TERMS)))
-
-
-def term_sizes(terms, measured):
-    """How large each term is, and how much of the measured difference it carries.
-
-    Parameters
-    ----------
-    terms : xarray.DataArray (term, participant, space, keypoint, percent)
-        Participants' means over their trials.
-    measured : xarray.DataArray (participant, space, keypoint, percent)
-        The measured difference of the views.
+    events, parameters, joints : pandas.DataFrame
+        Rows of `event_errors`, `spatiotemporal_errors` and `angle_errors`.
 
     Returns
     -------
     pandas.DataFrame
-        keypoint, space, term (the last one "measured difference"): rms (over participants and the cycle), rms_of_mean
-        (of the mean over participants: what all have in common), share (of the measured mean square; shares of the
-        terms sum to 1, one that counteracts others is negative).
+        quantity (with its unit), n, mae, stenum_2021, ratio (ours to theirs); only of what was measured.
     """
-    whole = measured.expand_dims(term=["measured difference"])
-    parts = xr.concat([terms, whole], "term")
-    over = ("participant", "percent")
-    table = xr.Dataset(
-        {
-            "rms": np.sqrt((parts**2).mean(over)),
-            "rms_of_mean": np.sqrt((parts.mean("participant") ** 2).mean("percent")),
-            "share": (parts * measured).mean(over) / (measured**2).mean(over),
-        }
-    )
-    return table.to_dataframe(dim_order=["keypoint", "space", "term"]).reset_index()
+    sizes = {f"{kind}_s": rows.error_s.abs() for kind, rows in events.groupby("event")}
+    sizes |= {name: rows.error.abs() for name, rows in parameters.groupby("parameter")}
+    sizes |= {f"{joint}_deg": rows.mae_deg for joint, rows in joints.groupby("joint")}
+    rows = [(name, sizes[name].count(), sizes[name].mean(), theirs) for name, theirs in STENUM.items() if name in sizes]
+    table = pd.DataFrame(rows, columns=["quantity", "n", "mae", "stenum_2021"])
+    return table.assign(ratio=table.mae / table.stenum_2021)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from studykit import gait, known_truth
+from studykit import gait, known_truth, perspective
 from studykit.gaitlab import build_truth, nominal_cameras
 from studykit.skeletons import POINTS, SKELETONS
 from studykit.tracks import stack_views
@@ -66,11 +66,12 @@ def truth():
 def near_tracks(truth):
     views = {r.view: known_truth.perfect_tracks(truth, r, NEAR[r.view]) for r in recordings()}
     # What a network gives: nothing outside the image.
-    return stack_views({view: t.assign(position=t.position.where(t.confidence > 0)) for view, t in views.items()})
+    stacked = stack_views({view: t.assign(position=t.position.where(t.confidence > 0)) for view, t in views.items()})
+    return stacked.assign_coords(side=("view", list(NEAR.values())))
 
 
 def parts_of(truth, tracks, cycles, **options):
-    pieces = known_truth.perspective_curves(recordings(), truth, tracks, cycles, **options)
+    pieces = perspective.perspective_curves(recordings(), truth, tracks, cycles, **options)
     measured = xr.concat(
         [
             gait.keypoint_curves(tracks.sel(view=view, drop=True), cycles[view]).mean("cycle")
@@ -78,7 +79,7 @@ def parts_of(truth, tracks, cycles, **options):
         ],
         tracks.view,
     ).rename(keypoints="keypoint")
-    return known_truth.decompose_perspective(measured, **pieces.data_vars), measured
+    return perspective.decompose_perspective(measured, **pieces.data_vars), measured
 
 
 def cycles_at(truth, tracks, late_s=0.0):
@@ -243,30 +244,38 @@ def test_the_order_of_the_views_only_changes_the_sign():
     truth = make_truth(legs_differ_m=0.03, moved_m=0.05)
     tracks = near_tracks(truth)
     cycles = cycles_at(truth, tracks, 0.03)
-    pieces = known_truth.perspective_curves(recordings(), truth, tracks, cycles, cameras=nominal())
-    turned = known_truth.perspective_curves(recordings()[::-1], truth, tracks, cycles, cameras=nominal())
-    terms = known_truth.decompose_perspective(pieces.timed, **pieces.data_vars)
-    other = known_truth.decompose_perspective(turned.timed, **turned.data_vars)
+    pieces = perspective.perspective_curves(recordings(), truth, tracks, cycles, cameras=nominal())
+    turned = perspective.perspective_curves(recordings()[::-1], truth, tracks, cycles, cameras=nominal())
+    terms = perspective.decompose_perspective(pieces.timed, **pieces.data_vars)
+    other = perspective.decompose_perspective(turned.timed, **turned.data_vars)
     xr.testing.assert_allclose(terms, -other, atol=1e-9)
 
 
 def test_views_that_do_not_fit_are_refused(truth):
     tracks = near_tracks(truth)
-    pieces = known_truth.perspective_curves(recordings(), truth, tracks, cycles_at(truth, tracks))
+    pieces = perspective.perspective_curves(recordings(), truth, tracks, cycles_at(truth, tracks))
     with pytest.raises(ValueError, match="expected two views"):
-        known_truth.decompose_perspective(pieces.timed.isel(view=[0]), **pieces.data_vars)
+        perspective.decompose_perspective(pieces.timed.isel(view=[0]), **pieces.data_vars)
     none = {view: c.assign(kept=False) for view, c in cycles_at(truth, tracks).items()}
     with pytest.raises(ValueError, match="both measured and true in each view, got none in C1"):
-        known_truth.perspective_curves(recordings(), truth, tracks, none)
+        perspective.perspective_curves(recordings(), truth, tracks, none)
 
 
 def test_shares_of_the_terms_sum_to_one():
     rng = np.random.default_rng(5)
-    dims = ("term", "participant", "space", "keypoint", "percent")
-    terms = xr.DataArray(rng.normal(size=(5, 6, 2, 3, 101)), dims=dims)
-    terms = terms.assign_coords(term=list(known_truth.TERMS), space=["x", "y"], keypoint=["hip", "knee", "ankle"])
-    sizes = known_truth.term_sizes(terms, terms.sum("term"))
-    parts = sizes[sizes.term != "measured difference"]
-    np.testing.assert_allclose(parts.groupby(["keypoint", "space"]).share.sum(), 1)
-    np.testing.assert_allclose(sizes.share[sizes.term == "measured difference"], 1)
-    assert sizes.rms[sizes.term == "limb"].between(0.9, 1.1).all()  # standard normal numbers
+    dims = ("term", "participant", "trial", "space", "keypoint", "percent")
+    terms = xr.DataArray(rng.normal(size=(5, 6, 2, 2, 3, 101)), dims=dims)
+    terms = terms.assign_coords(term=list(perspective.TERMS), space=["x", "y"], keypoint=["hip", "knee", "ankle"])
+    terms[:, 2, 1] = np.nan  # one trial is missing
+    sizes = perspective.term_sizes(terms)
+    assert len(sizes) == 2 * 3 * 6
+    whole = sizes.term == "measured difference"
+    np.testing.assert_allclose(sizes[~whole].groupby(["keypoint", "space"]).share.sum(), 1)
+    np.testing.assert_allclose(sizes.share[whole], 1)
+    # Standard normal numbers: terms have the variance 1, their sum 5; a mean over two trials half of it.
+    np.testing.assert_allclose(sizes.rms_trials[~whole], 1, atol=0.1)
+    np.testing.assert_allclose(sizes.rms_trials[whole], np.sqrt(5), atol=0.2)
+    np.testing.assert_allclose(sizes.rms_participants[~whole], np.sqrt((5 / 2 + 1) / 6), atol=0.1)
+    text = perspective.verdict(terms, "px")
+    assert text.count("root mean square") == 2
+    assert all(text.count(term) >= 2 for term in perspective.TERMS)
