@@ -24,6 +24,8 @@ from studykit.views import (
 )
 
 LIMBS = ("near", "same")
+# Thesis 002, section 2.4: points on the wrong limb, %.
+PAPER_FALSE_POSITIVES = {"knee": 0.9, "ankle": 1.2, "heel": 0.8, "toe": 1.6}
 
 
 def align_trial(
@@ -109,7 +111,7 @@ def align_trial(
     counts = pd.concat(counts, ignore_index=True).assign(**identity)
     lead = ["participant", "trial", "view"]
     return (
-        aligned.assign_attrs(participant=str(first.participant), trial=int(first.trial), limb=limb),
+        aligned.assign_attrs(participant=str(first.participant), trial=int(first.trial), limb=limb, scaling=scaling),
         table[[*lead, *table.columns.difference(lead, sort=False)]],
         counts[[*lead, *counts.columns.difference(lead, sort=False)]],
     )
@@ -134,6 +136,36 @@ def read_cameras(recordings):
             raise ValueError(f"{row.calibration}: expected {', '.join(missing)} of view {row.view}, got none")
         cameras[row.view] = camera
     return cameras
+
+
+def false_positive_summary(total, found):
+    """Rates of wrong points by keypoint beside those of the thesis.
+
+    Parameters
+    ----------
+    total : pandas.DataFrame
+        Counts by keypoint (the index), summed over recordings.
+    found : list of str
+        Counts of points that the cleaning rules took for wrong.
+
+    Returns
+    -------
+    pandas.DataFrame
+        keypoint, and in percent of frames: paper, detected, wrong_limb and wrong_limb_left (before and after cleaning;
+        NaN without truth), missing.
+    """
+    rates = 100 * total.div(total.n_frames, axis=0)
+    unknown = pd.Series(np.nan, index=total.index)
+    return pd.DataFrame(
+        {
+            "keypoint": total.index,
+            "paper_percent": [PAPER_FALSE_POSITIVES.get(name, np.nan) for name in total.index],
+            "detected_percent": rates[found].sum(axis=1).values,
+            "wrong_limb_percent": rates.get("n_false_positive", unknown).values,
+            "wrong_limb_left_percent": rates.get("n_false_positive_left", unknown).values,
+            "missing_percent": rates.n_left_missing.values,
+        }
+    )
 
 
 def on_clock(truth, first_frame):

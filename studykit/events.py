@@ -1,0 +1,171 @@
+"""Heel strikes and toe-offs of one leg, timed between frames.
+
+Tracks are gait6 in walking coordinates (x grows along the walk, y upward), so that both walking directions are alike.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.interpolate import CubicSpline
+from scipy.signal import find_peaks
+
+from studykit.views import parabola_peak
+
+METHODS = ("velocity", "distance")
+REFERENCES = ("neck", "mid_hip")
+
+
+def heel_strikes(ankle, reference, fps, *, min_stride_s=0.6):
+    """Heel strikes of one foot from its horizontal distance to the body.
+
+    A foot lands when it is farthest ahead of the reference point (Zeni et al. 2008, Gait Posture 27:710; thesis 002,
+    section 2.5). The peak of a parabola through the three samples around each maximum gives sub-frame times. Forward
+    swing ends a little before the foot is on the ground, so that these times are early by about 0.02 s.
+
+    Parameters
+    ----------
+    ankle, reference : ndarray (time,)
+        Position along the walk; x grows in the walking direction. NaN where unknown.
+    fps : float
+        Frames per second.
+    min_stride_s : float
+        Two strikes of one foot are at least this far apart, s.
+
+    Returns
+    -------
+    ndarray (strikes,)
+        Times of heel strike, s, ascending. A maximum at the record's first or last frame is none.
+
+    Raises
+    ------
+    ValueError
+        If the tracks differ in length, or fewer samples than one stride's are known.
+    """
+    return _peaks(*_distance(ankle, reference, fps, min_stride_s), fps, min_stride_s)
+
+
+def toe_offs(ankle, reference, fps, *, min_stride_s=0.6):
+    """Toe-offs of one foot: where it is farthest behind the reference; else as `heel_strikes`."""
+    distance, known = _distance(ankle, reference, fps, min_stride_s)
+    return _peaks(-distance, known, fps, min_stride_s)
+
+
+def _distance(ankle, reference, fps, min_stride_s):
+    ankle, reference = np.asarray(ankle, float), np.asarray(reference, float)
+    if ankle.shape != reference.shape:
+        raise ValueError(
+            f"expected ankle and reference of one length, got {ankle.shape} and {reference.shape}; cut both alike"
+        )
+    distance = ankle - reference
+    known = np.isfinite(distance)
+    if known.sum() < min_stride_s * fps:
+        raise ValueError(
+            f"expected at least one stride ({min_stride_s:g} s, {round(min_stride_s * fps)} frames) of known "
+            f"positions, got {int(known.sum())} frames"
+        )
+    return distance, known
+
+
+def _peaks(distance, known, fps, min_stride_s):
+    frames = np.arange(len(distance))
+    bridged = np.interp(frames, frames[known], distance[known])
+    # A step's swing spans the whole range; ripples within stance do not.
+    peaks, _ = find_peaks(bridged, distance=max(1, round(min_stride_s * fps)), prominence=0.3 * np.ptp(bridged))
+    peaks = [p for p in peaks if known[p - 1 : p + 2].all()]
+    return np.array([p + parabola_peak(bridged, p) for p in peaks]) / fps
+
+
+def landings(foot, fps, near, *, speed, reach_s=0.16):
+    """When a foot stops: its forward speed falls through half the walking speed.
+
+    A foot swings at about the body's speed just before it lands, and stands still after. A camera of 25 frames a
+    second, and any zero-lag filter, spreads that stop over some frames, evenly to both sides, so that half of the
+    drop is over when it happens. A cubic spline through the samples gives sub-frame times.
+
+    Parameters
+    ----------
+    foot : ndarray (time,)
+        Position of the foot along the walk, NaN where unknown.
+    fps : float
+    near : ndarray (strikes,)
+        Rough times to look around, s.
+    speed : float
+        Walking speed, units of `foot` per second.
+    reach_s : float
+        How far from the rough time to look, s.
+
+    Returns
+    -------
+    ndarray (strikes,)
+        s; NaN where the speed does not fall through that value, or positions around are unknown.
+    """
+    known = np.flatnonzero(np.isfinite(foot))
+    spline = CubicSpline(known / fps, foot[known])
+    out = np.full(len(near), np.nan)
+    for i, time in enumerate(near):
+        fine = np.arange(time - reach_s / 2, time + reach_s, 0.001)
+        frames = np.arange(np.floor(fine[0] * fps), np.ceil(fine[-1] * fps) + 1).astype(int)
+        if frames[0] < 0 or frames[-1] >= len(foot) or not np.isfinite(foot[frames]).all():
+            continue
+        fast = spline(fine, 1) > 0.5 * speed
+        stops = np.flatnonzero(fast[:-1] & ~fast[1:])
+        if len(stops):
+            out[i] = fine[stops[-1]] + 0.0005
+    return out
+
+
+def find_events(tracks, *, reference="neck", method="velocity", min_stride_s=0.6):
+    """Heel strikes and toe-offs of the tracks' leg.
+
+    Parameters
+    ----------
+    tracks : xarray.Dataset
+        gait6, walking coordinates, one individual, one view.
+    reference : {"neck", "mid_hip"}
+        The body's position. gait6 has one hip, which stands for their middle.
+    method : {"velocity", "distance"}
+        "distance": the ankle farthest ahead of and behind the reference (thesis 002).
+        "velocity": heel strike where the foot (mean of ankle, heel and toe) stops, see `landings`; toe-off where the
+        toe's speed passes the body's, which is where it is farthest behind (the marker Zeni et al. 2008 used).
+    min_stride_s : float
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns event ("heel_strike", "toe_off"), time_s; ascending; none where less than a stride is known.
+
+    Raises
+    ------
+    ValueError
+        If reference or method are unknown.
+    """
+    if method not in METHODS:
+        raise ValueError(f"expected method one of {METHODS}, got {method!r}")
+    x = {str(k): tracks.position.sel(keypoints=k, space="x").values[:, 0] for k in tracks.keypoints.values}
+    body = x[reference_point(reference)]
+    fps, start = tracks.attrs["fps"], float(tracks.time[0])
+    if np.isfinite(x["ankle"] + x["heel"] + x["toe"] + body).sum() < min_stride_s * fps:
+        return pd.DataFrame({"event": pd.Series(dtype=str), "time_s": pd.Series(dtype=float)})
+    strikes = heel_strikes(x["ankle"], body, fps, min_stride_s=min_stride_s)
+    if method == "velocity":
+        foot = (x["ankle"] + x["heel"] + x["toe"]) / 3
+        strikes = landings(foot, fps, strikes, speed=_slope(body, fps))
+    offs = toe_offs(x["ankle" if method == "distance" else "toe"], body, fps, min_stride_s=min_stride_s)
+    events = pd.DataFrame(
+        {
+            "event": ["heel_strike"] * len(strikes) + ["toe_off"] * len(offs),
+            "time_s": np.concatenate([strikes, offs]) + start,
+        }
+    )
+    return events.dropna().sort_values("time_s", kind="stable").reset_index(drop=True)
+
+
+def reference_point(reference):
+    """The gait6 keypoint that stands for the body: "neck", or "hip" for "mid_hip"."""
+    if reference not in REFERENCES:
+        raise ValueError(f"expected reference one of {REFERENCES}, got {reference!r}")
+    return "neck" if reference == "neck" else "hip"
+
+
+def _slope(x, fps):
+    known = np.isfinite(x)
+    return float(np.polyfit(np.flatnonzero(known) / fps, x[known], 1)[0])
