@@ -68,48 +68,53 @@ def _distance(ankle, reference, fps, min_stride_s):
 def _peaks(distance, known, fps, min_stride_s):
     frames = np.arange(len(distance))
     bridged = np.interp(frames, frames[known], distance[known])
-    # A step's swing spans the whole range; ripples within stance do not.
-    peaks, _ = find_peaks(bridged, distance=max(1, round(min_stride_s * fps)), prominence=0.3 * np.ptp(bridged))
-    peaks = [p for p in peaks if known[p - 1 : p + 2].all()]
+    # A step's swing spans the whole range; ripples within stance do not. The rise to the first peak may have happened
+    # before the record began, so both ends are taken as low.
+    padded = np.pad(bridged, 1, constant_values=bridged.min())
+    peaks, _ = find_peaks(padded, distance=max(1, round(min_stride_s * fps)), prominence=0.3 * np.ptp(bridged))
+    peaks = [p for p in peaks - 1 if 0 < p < len(known) - 1 and known[p - 1 : p + 2].all()]
     return np.array([p + parabola_peak(bridged, p) for p in peaks]) / fps
 
 
-def landings(foot, fps, near, *, speed, reach_s=0.16):
-    """When a foot stops: its forward speed falls through half the walking speed.
+def half_speed(x, fps, near, *, stops, speed, before_s, after_s):
+    """When a foot stops or starts: its forward speed passes half the walking speed.
 
-    A foot swings at about the body's speed just before it lands, and stands still after. A camera of 25 frames a
-    second, and any zero-lag filter, spreads that stop over some frames, evenly to both sides, so that half of the
-    drop is over when it happens. A cubic spline through the samples gives sub-frame times.
+    A foot swings at about the body's speed just before it lands, and stands still after; the toe lies still until it
+    leaves. A camera of 25 frames a second, and any zero-lag filter, spreads that change over some frames, evenly to
+    both sides, so that half of it is over when it happens. A cubic spline through the samples gives sub-frame times.
 
     Parameters
     ----------
-    foot : ndarray (time,)
-        Position of the foot along the walk, NaN where unknown.
+    x : ndarray (time,)
+        Position along the walk, NaN where unknown.
     fps : float
-    near : ndarray (strikes,)
+    near : ndarray (events,)
         Rough times to look around, s.
+    stops : bool
+        Whether the foot stops (heel strike) or starts (toe-off).
     speed : float
-        Walking speed, units of `foot` per second.
-    reach_s : float
-        How far from the rough time to look, s.
+        Walking speed, units of `x` per second.
+    before_s, after_s : float
+        How far from the rough time to look; the last passage counts.
 
     Returns
     -------
-    ndarray (strikes,)
-        s; NaN where the speed does not fall through that value, or positions around are unknown.
+    ndarray (events,)
+        s; NaN where the speed does not pass that value, or positions around are unknown.
     """
-    known = np.flatnonzero(np.isfinite(foot))
-    spline = CubicSpline(known / fps, foot[known])
+    known = np.flatnonzero(np.isfinite(x))
+    spline = CubicSpline(known / fps, x[known])
     out = np.full(len(near), np.nan)
     for i, time in enumerate(near):
-        fine = np.arange(time - reach_s / 2, time + reach_s, 0.001)
-        frames = np.arange(np.floor(fine[0] * fps), np.ceil(fine[-1] * fps) + 1).astype(int)
-        if frames[0] < 0 or frames[-1] >= len(foot) or not np.isfinite(foot[frames]).all():
+        # Near an end of the record look only as far as it goes.
+        fine = np.arange(max(0.0, time - before_s), min((len(x) - 1) / fps, time + after_s), 0.001)
+        frames = np.arange(int(fine[0] * fps), min(len(x), int(np.ceil(fine[-1] * fps)) + 1))
+        if not np.isfinite(x[frames]).all():
             continue
         fast = spline(fine, 1) > 0.5 * speed
-        stops = np.flatnonzero(fast[:-1] & ~fast[1:])
-        if len(stops):
-            out[i] = fine[stops[-1]] + 0.0005
+        passes = np.flatnonzero(fast[:-1] & ~fast[1:] if stops else ~fast[:-1] & fast[1:])
+        if len(passes):
+            out[i] = fine[passes[-1]] + 0.0005
     return out
 
 
@@ -124,8 +129,8 @@ def find_events(tracks, *, reference="neck", method="velocity", min_stride_s=0.6
         The body's position. gait6 has one hip, which stands for their middle.
     method : {"velocity", "distance"}
         "distance": the ankle farthest ahead of and behind the reference (thesis 002).
-        "velocity": heel strike where the foot (mean of ankle, heel and toe) stops, see `landings`; toe-off where the
-        toe's speed passes the body's, which is where it is farthest behind (the marker Zeni et al. 2008 used).
+        "velocity": the foot (mean of ankle, heel and toe) stops, the toe starts, see `half_speed`, near where foot
+        and toe are farthest ahead and behind.
     min_stride_s : float
 
     Returns
@@ -145,11 +150,15 @@ def find_events(tracks, *, reference="neck", method="velocity", min_stride_s=0.6
     fps, start = tracks.attrs["fps"], float(tracks.time[0])
     if np.isfinite(x["ankle"] + x["heel"] + x["toe"] + body).sum() < min_stride_s * fps:
         return pd.DataFrame({"event": pd.Series(dtype=str), "time_s": pd.Series(dtype=float)})
-    strikes = heel_strikes(x["ankle"], body, fps, min_stride_s=min_stride_s)
-    if method == "velocity":
-        foot = (x["ankle"] + x["heel"] + x["toe"]) / 3
-        strikes = landings(foot, fps, strikes, speed=_slope(body, fps))
-    offs = toe_offs(x["ankle" if method == "distance" else "toe"], body, fps, min_stride_s=min_stride_s)
+    if method == "distance":
+        strikes = heel_strikes(x["ankle"], body, fps, min_stride_s=min_stride_s)
+        offs = toe_offs(x["ankle"], body, fps, min_stride_s=min_stride_s)
+    else:
+        foot, speed = (x["ankle"] + x["heel"] + x["toe"]) / 3, _slope(body, fps)
+        ahead = heel_strikes(foot, body, fps, min_stride_s=min_stride_s)
+        behind = toe_offs(x["toe"], body, fps, min_stride_s=min_stride_s)
+        strikes = half_speed(foot, fps, ahead, stops=True, speed=speed, before_s=0.08, after_s=0.16)
+        offs = half_speed(x["toe"], fps, behind, stops=False, speed=speed, before_s=0.2, after_s=0.02)
     events = pd.DataFrame(
         {
             "event": ["heel_strike"] * len(strikes) + ["toe_off"] * len(offs),

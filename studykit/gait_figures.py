@@ -128,7 +128,7 @@ def draw_events(trial, events, true, body):
             axis.axvline(time, color=colours[view], linestyle=":", linewidth=0.8)
         rows.append(pd.DataFrame({"view": view, "what": "curve", "time_s": x.time, "distance": distance}))
     axis.set(xlabel="time (s)", ylabel=f"ankle - {body} ({trial.attrs['unit']})")
-    axis.legend()
+    axis.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
     return fig, pd.concat(rows)
 
 
@@ -158,7 +158,7 @@ def draw_curves(curves):
                 place = {"view": view, what: name, "space": space}
                 rows.append(pd.DataFrame({**place, "percent": mean.percent, "mean": mean, "sd": sd}))
         axes[row, 0].set_ylabel(curves.attrs["unit"])
-    axes[0, 0].legend()
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), ncols=len(colours), loc="outside upper right")
     _label_bottom(axes, "cycle (%)")
     return fig, pd.concat(rows).dropna(axis=1, how="all")
 
