@@ -17,14 +17,14 @@ from studykit.views import orient
 # Stenum, Rossi & Roemmich 2021, PLoS Comput Biol 17:e1008935: mean absolute errors of single steps and strides, real
 # people overground, OpenPose on one sagittal video against three-dimensional motion capture.
 STENUM = {
-    "heel_strike_s": 0.02,
-    "toe_off_s": 0.02,
-    "stride_time_s": 0.02,
-    "step_length_m": 0.049,
-    "speed_m_s": 0.10,
-    "hip_deg": 4.0,
-    "knee_deg": 5.6,
-    "ankle_deg": 7.4,
+    ("heel_strike", "s"): 0.02,
+    ("toe_off", "s"): 0.02,
+    ("stride_time", "s"): 0.02,
+    ("step_length", "m"): 0.049,
+    ("speed", "m_s"): 0.10,
+    ("hip", "deg"): 4.0,
+    ("knee", "deg"): 5.6,
+    ("ankle", "deg"): 7.4,
 }
 _CYCLE_PARAMETERS = ("stride_time_s", "cadence_steps_min", "stance_percent", "stride_length", "step_length", "speed")
 
@@ -212,6 +212,32 @@ def true_cycles(cycles, tracks, events):
     return true.iloc[np.sort(partner[partner >= 0])].reset_index(drop=True)
 
 
+def true_angles(truth, aligned, cycles):
+    """Joint angles of the true points in the sagittal plane, over the true cycles behind the measured ones.
+
+    Parameters
+    ----------
+    truth : xarray.Dataset
+        On the clock of the aligned tracks (`alignment.on_clock`).
+    aligned : xarray.Dataset
+        As from `alignment.align_trial`.
+    cycles : pandas.DataFrame
+        Measured ones of this trial: view, start_s, kept.
+
+    Returns
+    -------
+    xarray.DataArray (view, joint, percent)
+        deg, mean over cycles; NaN where there is none.
+    """
+    parts = []
+    for view, side in zip(aligned.view.values, aligned.side.values.astype(str), strict=True):
+        own = aligned.sel(view=view, drop=True)
+        cut = true_cycles(cycles[cycles["view"] == view], own, gait.true_events(truth, side))
+        angles = gait.joint_angles(gait.true_walk(truth, side).position.isel(individuals=0, drop=True))
+        parts.append(gait.over_cycles(angles, cut).mean("cycle"))
+    return xr.concat(parts, aligned.view.variable).transpose("view", "joint", "percent")
+
+
 def angle_errors(found, true):
     """Errors of angle curves.
 
@@ -287,11 +313,15 @@ def beside_stenum(events, parameters, joints):
     Returns
     -------
     pandas.DataFrame
-        quantity (with its unit), n, mae, stenum_2021, ratio (ours to theirs); only of what was measured.
+        quantity, unit, n, mae, stenum_2021, ratio (ours to theirs); only of what was measured.
     """
     sizes = {f"{kind}_s": rows.error_s.abs() for kind, rows in events.groupby("event")}
     sizes |= {name: rows.error.abs() for name, rows in parameters.groupby("parameter")}
     sizes |= {f"{joint}_deg": rows.mae_deg for joint, rows in joints.groupby("joint")}
-    rows = [(name, sizes[name].count(), sizes[name].mean(), theirs) for name, theirs in STENUM.items() if name in sizes]
-    table = pd.DataFrame(rows, columns=["quantity", "n", "mae", "stenum_2021"])
+    rows = []
+    for (quantity, unit), theirs in STENUM.items():
+        ours = sizes.get(f"{quantity}_{unit}", pd.Series(dtype=float)).dropna()
+        if len(ours):
+            rows.append((quantity, unit, len(ours), ours.mean(), theirs))
+    table = pd.DataFrame(rows, columns=["quantity", "unit", "n", "mae", "stenum_2021"])
     return table.assign(ratio=table.mae / table.stenum_2021)

@@ -37,37 +37,35 @@ def decompose_study(study, truths, aligned, cycles, curves):
         See `decompose_perspective`; NaN for trials that were left out.
     excluded : pandas.DataFrame
         trial, reason.
-
-    Raises
-    ------
-    ValueError
-        If no trial is left.
     """
     how = {key: curves.attrs[key] for key in ("reference", "neck_origin") if key in curves.attrs}
-    parts, excluded = [], []
+    views = [str(view) for view in curves.view.values]
+    order = ("term", "participant", "trial", "keypoint", "space", "percent")
+    terms = curves.isel(view=0, drop=True).expand_dims(term=list(TERMS)).transpose(*order) * np.nan
+    excluded = []
     for (participant, trial), rows in study.groupby(["participant", "trial"]):
         name = trial_name(rows.iloc[0])
-        if name not in truths or name not in aligned:
-            excluded.append((name, "its truth or its tracks are missing"))
-            continue
         own = cycles[(cycles.participant == participant) & (cycles.trial == trial)]
-        own = {row.view: own[own["view"] == row.view] for row in rows.itertuples()}
-        truth = on_clock(truths[name], int(aligned[name].first_frame[0]))
-        measured = curves.sel(participant=participant, trial=trial, view=list(own), drop=True)
         try:
+            if name not in truths or name not in aligned or len(rows) != 2:
+                raise ValueError("expected two views, aligned tracks and truth, got less")
             pieces = perspective_curves(
-                list(rows.itertuples()), truth, aligned[name], own, cameras=read_cameras(rows), **how
+                [row for row in rows.itertuples()],
+                on_clock(truths[name], int(aligned[name].first_frame[0])),
+                aligned[name],
+                {view: own[own["view"] == view] for view in views},
+                cameras=read_cameras(rows),
+                **how,
             )
-            terms = decompose_perspective(measured, **pieces.data_vars)
+            measured = curves.sel(participant=participant, trial=trial, view=list(rows["view"]), drop=True)
+            parts = decompose_perspective(measured, **pieces.data_vars)
         except ValueError as error:
             excluded.append((name, str(error)))
             continue
-        parts.append(terms.expand_dims(participant=[participant], trial=[trial]).rename("terms"))
-    if not parts:
-        raise ValueError(f"expected a trial whose views can be compared, got none; {excluded[0][0]}: {excluded[0][1]}")
-    terms = xr.combine_by_coords([part.to_dataset() for part in parts]).terms
-    order = ("term", "participant", "trial", "keypoint", "space", "percent")
-    return terms.transpose(*order), pd.DataFrame(excluded, columns=["trial", "reason"])
+        terms.loc[{"participant": participant, "trial": trial}] = parts.transpose(
+            *(d for d in order if d in parts.dims)
+        )
+    return terms, pd.DataFrame(excluded, columns=["trial", "reason"])
 
 
 def perspective_curves(recordings, truth, aligned, cycles, *, cameras=None, **curves):
@@ -221,6 +219,8 @@ def verdict(terms, unit):
         As for `term_sizes`.
     unit : str
     """
+    if not np.isfinite(terms).any():
+        return "In no trial can the views be compared with the truth, so the difference has no known cause."
     said = []
     for space, rows in term_sizes(terms, by=["space"]).groupby("space"):
         rows = rows.set_index("term")

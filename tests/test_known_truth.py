@@ -279,3 +279,16 @@ def test_shares_of_the_terms_sum_to_one():
     text = perspective.verdict(terms, "px")
     assert text.count("root mean square") == 2
     assert all(text.count(term) >= 2 for term in perspective.TERMS)
+
+
+def test_errors_stand_beside_those_of_stenum_2021():
+    # Stenum et al. 2021: step length 0.049 m, knee 5.6 deg.
+    parameters = pd.DataFrame(
+        {"parameter": ["step_length_m", "step_length_m", "speed_px_s"], "error": [-0.02, 0.04, 9.0]}
+    )
+    joints = pd.DataFrame({"joint": ["knee"], "mae_deg": [2.8]})
+    events = pd.DataFrame({"event": ["toe_off"], "error_s": [np.nan]})
+    table = known_truth.beside_stenum(events, parameters, joints).set_index("quantity")
+    assert table.index.to_list() == ["step_length", "knee"]  # pixels a second and missed events have no place there
+    np.testing.assert_allclose(table.ratio, [0.03 / 0.049, 0.5])
+    assert table.n.to_list() == [2, 1]
