@@ -267,7 +267,7 @@ def local_parabola(values, reach):
     Returns
     -------
     ndarray (time,)
-        NaN where fewer than four neighbours are known.
+        NaN where fewer than two neighbours are known on either side: a parabola is no good beyond its points.
     """
     offset = np.array([d for d in range(-reach, reach + 1) if d])
     padded = np.pad(values, reach, constant_values=np.nan)
@@ -284,7 +284,8 @@ def local_parabola(values, reach):
         spread = np.array([np.median(r[k]) if k.any() else 0.0 for r, k in zip(residual, known, strict=True)])
         bi = residual / np.maximum(6 * spread, 1e-6)[:, None]
         weight = known * (1 - (np.abs(offset) / (reach + 1)) ** 3) ** 3 * np.clip(1 - bi**2, 1e-6, None) ** 2
-    return np.where(known.sum(1) >= 4, fit[:, 0], np.nan)
+    enclosed = (known[:, offset < 0].sum(1) >= 2) & (known[:, offset > 0].sum(1) >= 2)
+    return np.where(enclosed, fit[:, 0], np.nan)
 
 
 def _fill(position, kept, longest_gap):
@@ -304,13 +305,14 @@ def _fill(position, kept, longest_gap):
 def _low_pass(position, fps, cutoff_hz, order=2):
     """Zero-lag Butterworth over each run of known frames; runs too short to filter are left as they are.
 
-    Run forward and backward, so the order doubles; the cut-off is raised such that both passes together reach -3 dB
-    at `cutoff_hz` (Winter 2009, Biomechanics and Motor Control of Human Movement, section 2.2.4.4).
+    Run forward and backward, so the order doubles; the cut-off is raised such that both passes together are at -3 dB
+    at `cutoff_hz` (Winter 2009, Biomechanics and Motor Control of Human Movement, section 2.2.4.4; here with the
+    frequency warp of the digital filter, which matters near half the frame rate).
     """
-    corrected = cutoff_hz / (np.sqrt(2) - 1) ** (1 / (2 * order))
-    if cutoff_hz <= 0 or corrected >= fps / 2:
+    if not 0 < cutoff_hz < fps / 2:
         return position
-    b, a = butter(order, corrected, fs=fps)
+    warped = np.tan(np.pi * cutoff_hz / fps) / (np.sqrt(2) - 1) ** (1 / (2 * order))
+    b, a = butter(order, np.arctan(warped) * fps / np.pi, fs=fps)
     known = np.isfinite(position).all(1)
     edges = np.flatnonzero(np.diff(np.r_[0, known, 0]))
     out = position.copy()

@@ -282,7 +282,9 @@ def common_clock(views, how="exact", name="trial", max_lag_s=0.25):
     if length < 1:
         raise ValueError(f"{name}: expected views that overlap in time, got none in common")
     return {
-        view: tracks.isel(time=slice(starts[view], starts[view] + length)).assign_coords(time=first.time[:length])
+        view: tracks.isel(time=slice(starts[view], starts[view] + length)).assign_coords(
+            time=first.time.values[:length]
+        )
         for view, tracks in views.items()
     }
 

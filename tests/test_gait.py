@@ -1,0 +1,241 @@
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from conftest import make_walk
+from lab_walk import lab_walk, oriented, stored_trial
+
+from studykit import gait, gait_errors, views
+from studykit.alignment import align_trial
+from studykit.events import find_events, half_speed, heel_strikes, toe_offs
+from studykit.gaitlab import nominal_cameras
+
+FPS = 25.0
+
+
+@pytest.fixture
+def near(walk):
+    return views.near_leg(views.orient(walk, "R2L"))
+
+
+@pytest.fixture(scope="module")
+def lab():
+    """Perfect and slightly noisy tracks of both views of four walks of two people, aligned, with their truths."""
+    cameras = {view: {"K": c.K, "R": c.R, "t": c.t} for view, c in nominal_cameras().items()}
+    trials = []
+    for person, trial in ((1, 1), (1, 2), (2, 1), (2, 2)):
+        truth, rows = lab_walk(person, trial, moved_cameras=True)
+        for noise in (0.0, 1.5):
+            tracks = stored_trial(truth, rows, noise_px=noise)
+            trials.append((noise, truth, align_trial(rows, tracks, cameras=cameras)[0]))
+    return trials
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.3, 1.1, 2.0])
+def test_heel_strikes_of_a_cosine_are_its_maxima(phase):
+    time = np.arange(150) / FPS
+    body = 100 * time
+    ankle = body + 50 * np.cos(2 * np.pi * time / 1.1 - phase)
+    true = (phase / (2 * np.pi) + np.arange(7)) * 1.1
+    inside = true[(true > 1 / FPS) & (true < time[-1] - 1 / FPS)]
+    np.testing.assert_allclose(heel_strikes(ankle, body, FPS), inside, atol=0.001)
+    halves = true + 0.55
+    halves = np.r_[halves[0] - 1.1, halves]
+    inside = halves[(halves > 1 / FPS) & (halves < time[-1] - 1 / FPS)]
+    np.testing.assert_allclose(toe_offs(ankle, body, FPS), inside, atol=0.001)
+
+
+def test_no_strike_is_told_where_positions_are_missing():
+    time = np.arange(150) / FPS
+    ankle = 50 * np.cos(2 * np.pi * time / 1.1 - 1)
+    ankle[56:63] = np.nan  # over the strike at 2.4 s
+    found = heel_strikes(ankle, 0 * time, FPS)
+    true = (1 / (2 * np.pi) + np.array([0, 1, 3, 4, 5])) * 1.1
+    np.testing.assert_allclose(found, true[true < time[-1]], atol=0.001)
+
+
+def test_events_refuse_tracks_of_different_length_and_too_little():
+    with pytest.raises(ValueError, match="expected ankle and reference of one length, got"):
+        heel_strikes(np.zeros(10), np.zeros(9), FPS)
+    with pytest.raises(ValueError, match="expected at least one stride"):
+        heel_strikes(np.full(100, np.nan), np.zeros(100), FPS)
+
+
+def test_foot_stops_where_its_speed_is_half_the_walking_speed():
+    # Speed falls linearly from 2 to 0 between 1.0 and 1.2 s, walking speed 2: half of it is reached at 1.1 s.
+    time = np.arange(60) / FPS
+    slope = np.clip((time - 1) / 0.2, 0, 1)
+    x = np.where(time < 1, 2 * time, 2 + 0.4 * (slope - slope**2 / 2))
+    found = half_speed(x, FPS, np.array([1.08]), stops=True, speed=2.0, before_s=0.1, after_s=0.16)
+    np.testing.assert_allclose(found, 1.1, atol=0.002)
+    back = half_speed(-x[::-1], FPS, time[-1] - np.array([1.08]), stops=False, speed=2.0, before_s=0.16, after_s=0.1)
+    np.testing.assert_allclose(back, time[-1] - 1.1, atol=0.002)
+
+
+@pytest.mark.parametrize("method", ["distance", "velocity"])
+def test_both_walking_directions_give_the_same_events(walk, near, method):
+    back = views.near_leg(views.orient(views.mirror(walk), "L2R"))
+    pd.testing.assert_frame_equal(find_events(near, method=method), find_events(back, method=method))
+
+
+@pytest.mark.parametrize("reference", ["neck", "mid_hip"])
+def test_strides_of_the_analytic_walk(near, reference):
+    strikes = find_events(near, reference=reference, method="distance").query("event == 'heel_strike'").time_s
+    np.testing.assert_allclose(np.diff(strikes), 1.1, atol=0.002)
+
+
+def test_events_of_a_record_that_is_too_short_or_blind_are_none(near):
+    assert find_events(near.isel(time=slice(10))).empty
+    assert find_events(near.assign(position=near.position * np.nan)).empty
+    with pytest.raises(ValueError, match="expected reference one of"):
+        find_events(near, reference="nose")
+    with pytest.raises(ValueError, match="expected method one of"):
+        find_events(near, method="guess")
+
+
+def test_incomplete_cycles_are_dropped_with_their_reason(near):
+    events = find_events(near, method="distance")
+    cycles = gait.find_cycles(near, events)
+    assert cycles.kept.sum() == (events.event == "heel_strike").sum() - 1
+    assert cycles.reason[~cycles.kept].tolist() == ["outside the record"] * 2
+    start = cycles.start_s[cycles.kept].iloc[0]
+    hole = near.position.copy()
+    hole.loc[{"keypoints": "toe"}][int(start * FPS) + 8] = np.nan
+    assert gait.find_cycles(near.assign(position=hole), events).reason[1] == "positions missing"
+    assert "lasts less" in gait.find_cycles(near, events, min_stride_s=1.2).reason[1]
+    assert gait.find_cycles(near, events[events.event == "heel_strike"]).reason[1] == "no toe-off"
+
+
+def test_a_record_without_strikes_is_one_dropped_cycle(near):
+    cycles = gait.find_cycles(near, find_events(near.isel(time=slice(8))))
+    assert cycles.reason.tolist() == ["no heel strike"]
+    assert np.isnan(gait.over_cycles(near.position, cycles).mean("cycle")).all()
+
+
+def test_a_straight_line_stays_straight_over_101_points():
+    time = np.arange(50) / FPS
+    values = xr.DataArray(3 + 2 * time, dims="time", coords={"time": time})
+    cycles = pd.DataFrame({"start_s": [0.21], "end_s": [1.31], "kept": [True]})
+    curve = gait.over_cycles(values, cycles).isel(cycle=0)
+    np.testing.assert_allclose(curve, 3 + 2 * np.linspace(0.21, 1.31, 101))
+    np.testing.assert_array_equal(curve.percent, np.arange(101))
+
+
+def test_curves_are_relative_to_the_reference(near):
+    cycles = gait.find_cycles(near, find_events(near, method="distance"))
+    since, place = (gait.keypoint_curves(near, cycles, neck_origin=o) for o in ("heel_strike", "frame"))
+    neck = {"keypoints": "neck", "space": "x"}
+    assert float(np.abs(since.sel(**neck, percent=0)).max()) < 1e-9
+    np.testing.assert_allclose(since.sel(**neck, percent=100), 180 * 1.1, atol=0.5)  # px/s times s
+    np.testing.assert_allclose(place.sel(**neck, percent=100) - place.sel(**neck, percent=0), 198, atol=0.5)
+    xr.testing.assert_equal(since.drop_sel(keypoints="neck"), place.drop_sel(keypoints="neck"))
+    hip = gait.keypoint_curves(near, cycles, reference="mid_hip")
+    np.testing.assert_allclose(hip.sel(keypoints="hip", space="x", percent=0), 0, atol=1e-9)
+
+
+def pose(**points):
+    names = list(points)
+    return xr.DataArray(
+        np.array([points[n] for n in names], float).T,
+        dims=("space", "keypoints"),
+        coords={"space": ["x", "y"], "keypoints": names},
+    )
+
+
+@pytest.mark.parametrize(
+    ("points", "angles"),
+    [
+        # Standing: all zero.
+        ({"hip": (0, 9), "knee": (0, 5), "ankle": (0, 1), "heel": (-1, 0), "toe": (2, 0)}, (0, 0, 0)),
+        # Thigh level in front, shank hanging: sitting.
+        ({"hip": (0, 5), "knee": (4, 5), "ankle": (4, 1), "heel": (3, 0), "toe": (6, 0)}, (90, 90, 0)),
+        # Leg straight and 45 deg behind, toes pointing down along it: plantar flexed by 90.
+        ({"hip": (4, 8), "knee": (2, 6), "ankle": (0, 4), "heel": (0, 4), "toe": (-2, 2)}, (-45, 0, -90)),
+    ],
+)
+def test_joint_angles_of_known_postures(points, angles):
+    found = gait.joint_angles(pose(**points))
+    np.testing.assert_allclose(found, angles, atol=1e-9)
+    np.testing.assert_allclose(gait.joint_angles(7 + 3 * pose(**points)), angles, atol=1e-9)
+
+
+def test_joint_angles_agree_with_the_laboratorys_own():
+    # Knee flexion of the walker's skeleton; its hip is measured against the pelvis, not the vertical, so only the
+    # knee and the range of the thigh can be compared. Sagittal projection of a leg that is a little out of plane.
+    truth, _ = lab_walk()
+    angles = gait.joint_angles(gait.true_walk(truth, "left").position.isel(individuals=0))
+    knee = angles.sel(joint="knee")
+    assert 0 < float(knee.min()) < 15 < 50 < float(knee.max()) < 75  # Schwartz et al. 2008: 5 to 64 deg
+    thigh = angles.sel(joint="hip")
+    assert 30 < float(thigh.max() - thigh.min()) < 55
+
+
+def test_step_length_falls_back_to_half_a_stride(near):
+    cycles = gait.find_cycles(near, find_events(near, method="distance"))
+    table = gait.cycle_parameters(near, cycles)
+    assert set(table.step_source) == {"half stride"}
+    np.testing.assert_allclose(table.step_length_px, table.stride_length_px / 2)
+    np.testing.assert_allclose(table.speed_px_s, 180, atol=0.5)
+    np.testing.assert_allclose(table.cadence_steps_min, 120 / 1.1, atol=0.3)
+
+
+def test_step_length_of_the_other_leg_from_the_opposite_view():
+    # Ankles are 55 cos(...) px ahead of and behind the neck half a stride apart, plus 4 px between the two legs.
+    walk = make_walk()
+    left, right = (views.orient(walk, "R2L").pipe(pick) for pick in (views.near_leg, views.far_leg))
+    table = gait.cycle_parameters(left, gait.find_cycles(left, find_events(left, method="distance")), right)
+    assert set(table.step_source) == {"both views"}
+    np.testing.assert_allclose(table.step_length_px, 114, atol=1)
+
+
+def errors(lab, noise):
+    picked = [(truth, trial) for level, truth, trial in lab if level == noise]
+    cycles = pd.concat([gait.analyse_trial(trial)[1] for _, trial in picked])
+    timing = pd.concat([gait_errors.timing_errors(trial, truth) for truth, trial in picked])
+    steps = pd.concat([gait_errors.parameter_errors(trial, truth, cycles) for truth, trial in picked])
+    joints = pd.concat([gait_errors.joint_errors(trial, truth, cycles) for truth, trial in picked])
+    return cycles, timing, steps, joints
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.5])
+def test_errors_against_the_truth_are_within_those_of_stenum_2021(lab, noise):
+    # Stenum et al. 2021, PLoS Comput Biol 17:e1008935: 0.02 s, 0.049 m, 0.10 m/s, 4.0, 5.6 and 7.4 deg.
+    cycles, timing, steps, joints = errors(lab, noise)
+    assert cycles.kept.sum() >= 16
+    ours = timing[timing.method == "velocity"]
+    strikes = ours[ours.event == "heel_strike"].error_s.abs().mean()
+    assert strikes < 0.02
+    mae = steps.assign(error=steps.error.abs()).groupby("parameter").error.mean()
+    assert mae["step_length_m"] < 0.049 / 2
+    assert mae["speed_m_s"] < 0.10 / 2
+    angle = joints.groupby("joint").mae_deg.mean()
+    assert angle["hip"] < 4.0 / 2
+    assert angle["knee"] < 5.6 / 2
+    assert angle["ankle"] < 7.4 / 2
+
+
+def test_velocity_is_nearer_to_the_contacts_than_distance(lab):
+    table = gait_errors.summarise_timing(errors(lab, 0.0)[1]).set_index(["method", "event"])
+    for event in ("heel_strike", "toe_off"):
+        assert table.mae_s["velocity", event] < table.mae_s["distance", event]
+    assert table.bias_s["distance", "heel_strike"] < 0  # the swing ends before the foot lands
+
+
+def test_results_of_a_trial_have_the_shape_of_the_study(lab):
+    _, truth, trial = lab[0]
+    events, cycles, curves, angles = gait.analyse_trial(trial)
+    assert curves.dims == ("view", "keypoint", "space", "percent")
+    assert angles.dims == ("view", "joint", "percent")
+    assert set(events.columns) == {"participant", "trial", "view", "side", "event", "time_s"}
+    assert cycles[cycles.kept].filter(like="_m").notna().all(axis=None)
+    short = gait.analyse_trial(trial.isel(time=slice(15)))
+    assert not short[1].kept.any()
+    assert np.isnan(short[2]).all()
+    assert gait.true_events(truth.drop_vars(["event_time", "event_side", "event_name"]), "left").empty
+
+
+def test_oriented_walks_of_both_views_walk_forward():
+    truth, rows = lab_walk(trial=2)
+    for row in rows.itertuples():
+        assert views.forward_speed(oriented(truth, row)) > 50
+        assert views.forward_speed(gait.true_walk(truth, "left")) == pytest.approx(1.1, abs=0.4)
