@@ -133,7 +133,7 @@ def decompose_perspective(measured, timed, seen, nominal=None):
     same camera. Each is the mean over the two ways to say so (either leg, either camera; the Shapley value), so that
     neither depends on which view comes first and the far leg's smaller image cancels. Moved cameras: the cameras as
     they stood against nominal ones. Tracking: network and cleaning against perfect tracks, at true events. Events:
-    cycles cut at found against true events.
+    cycles cut at found against true events, and which cycles were found at all.
 
     Parameters
     ----------
