@@ -169,7 +169,7 @@ def bone_weights(mesh):
 
 
 def kept_quads(mesh, main_bone):
-    """Quads that are ever drawn: head, neck and hands of the skin; clothing, hair and eyes whole."""
+    """Quads that are ever drawn, and their parts: head, neck and hands of the skin; clothing, hair and eyes whole."""
     shown = [BONES.index(bone) for bone in ("head", "neck_01", "hand_l", "hand_r")]
     quads, part = [], []
     for group, number in PARTS.items():
@@ -177,7 +177,28 @@ def kept_quads(mesh, main_bone):
             if number or np.isin(main_bone[face], shown).any():
                 quads.append(face if len(face) == 4 else [*face, face[2]])
                 part.append(number)
-    return np.array(quads), np.array(part, np.uint8)
+    return coarsened(mesh, np.array(quads), np.array(part, np.uint8))
+
+
+def coarsened(mesh, quads, part, size_m=0.008):
+    """Skin without detail below a pixel: vertices of one grid cell become one; quads of fewer than 3 corners go."""
+    vertices = mesh.person(0.5, 0.2, 0.5, 0.5, 0.5, 0.5, {"caucasian": 1.0})
+    skin = np.unique(quads[part == 0])
+    cell = np.unique(np.round(vertices[skin] / size_m).astype(int), axis=0, return_inverse=True)[1].ravel()
+    count = np.bincount(cell)[:, None]
+    centre = np.stack([np.bincount(cell, vertices[skin, axis]) for axis in range(3)], axis=1) / count
+    order = np.lexsort((np.linalg.norm(vertices[skin] - centre[cell], axis=1), cell))
+    first = np.unique(cell[order], return_index=True)[1]
+    merged = np.arange(len(vertices))
+    merged[skin] = skin[order[first]][cell]
+    quads = np.where((part == 0)[:, None], merged[quads], quads)
+    out = []
+    for corners in quads.tolist():
+        corners = [c for k, c in enumerate(corners) if c != corners[k - 1]]  # neighbours that became one
+        distinct = len(set(corners))
+        out.append((corners + corners[-1:])[:4] if distinct >= 3 else None)
+    keep = [k for k, corners in enumerate(out) if corners is not None]
+    return np.array([out[k] for k in keep]), part[keep]
 
 
 def build(wheel, path, people=256, components=16, seed=0):

@@ -93,51 +93,66 @@ def draw_person(dressed, vertices, normals, camera, light, texture=None, supersa
         None if the person is wholly outside the image.
     """
     texture = dressed.texture if texture is None else texture
-    z = depth(camera, vertices)
+    x, y, z = _image_places(camera, vertices)
     if z.min() < NEAR_M:
         raise ValueError(f"expected a person at least {NEAR_M} m before the camera, got {z.min():.2f} m")
-    pixels = project(camera, vertices)
-    box = _box(pixels, camera)
+    box = _box(x.min(), y.min(), x.max(), y.max(), camera)
     if box is None:
         return None
     left, top, width, height = box
     quads = dressed.quads
-    a, b, c, d = (pixels[quads[:, k]] for k in range(4))
-    seen = np.flatnonzero((_cross(c - a, d - b) < 0) | dressed.two_sided)
+    (ax, bx, cx, dx), (ay, by, cy, dy) = ([w[quads[:, k]] for k in range(4)] for w in (x, y))
+    front = (cx - ax) * (dy - by) < (cy - ay) * (dx - bx)
+    seen = np.flatnonzero(front | dressed.two_sided)
+    quads = quads[seen]
 
     size = np.array([texture.shape[1], texture.shape[0]], np.float32)
     brightness = _brightness(vertices, normals, camera, light) / _BRIGHTEST
     values = np.empty((len(seen), 4, 3), np.float32)
     values[..., :2] = dressed.corners[seen] / size
-    values[..., 2] = brightness[quads[seen]]
-    centred = pixels - [left, top]
-    quad_points = centred[quads[seen]], z[quads[seen]]
-    shape = (height * supersample, width * supersample)
-    scaled = ((quad_points[0] + 0.5) * supersample - 0.5, quad_points[1])
-    map_, deep = _rasterise(*scaled, values, shape)
-    _, sharp = _rasterise(*quad_points, None, (height, width))
+    values[..., 2] = brightness[quads]
+    # OpenCV's rasteriser wants points before a pinhole of 90 degrees that looks at the middle of the picture; those
+    # of any other pinhole become such points, exactly, when their image places are scaled with their depth.
+    half = height / 2
+    points = np.stack([(x - (left + width / 2 - 0.5)) * z / half, ((top + half - 0.5) - y) * z / half, -z], axis=1)
+    points = points.astype(np.float32)[quads].reshape(1, -1, 3)
+    first = 4 * np.arange(len(seen), dtype=np.int32)[:, None]
+    triangles = (first + np.array([0, 1, 2, 0, 2, 3], np.int32)).reshape(1, -1, 3)
+    view = (np.eye(4, dtype=np.float32), np.pi / 2, NEAR_M, FAR_M, _settings())
 
-    albedo = cv2.remap(texture, map_[..., 0] * size[0], map_[..., 1] * size[1], cv2.INTER_NEAREST)
-    lit = map_[..., 2] * _BRIGHTEST
-    colour = cv2.multiply(albedo, cv2.merge([lit, lit, lit]), dtype=cv2.CV_32F)
+    fine = (height * supersample, width * supersample)
+    texel, deep = cv2.triangleRasterize(
+        points,
+        triangles,
+        values.reshape(1, -1, 3),
+        np.zeros((*fine, 3), np.float32),
+        np.full(fine, FAR_M, np.float32),
+        *view,
+    )
+    sharp = cv2.triangleRasterizeDepth(points, triangles, np.full((height, width), FAR_M, np.float32), *view)
+
+    albedo = cv2.remap(texture, texel[..., 0] * size[0], texel[..., 1] * size[1], cv2.INTER_NEAREST)
+    lit = texel[..., 2] * _BRIGHTEST
+    colour = np.minimum(cv2.multiply(albedo, cv2.merge([lit, lit, lit]), dtype=cv2.CV_32F), 255)
     solid = (deep < FAR_M).astype(np.float32)
-    colour = cv2.resize(np.minimum(colour, 255), (width, height), interpolation=cv2.INTER_AREA)
-    coverage = cv2.resize(solid, (width, height), interpolation=cv2.INTER_AREA)
-    # Half covered: an even number of samples often ties, and the pixel's centre decides.
-    centre = sharp < FAR_M
-    mask = supersample**2 * coverage + centre > (supersample**2 + 1) / 2
+    colour, coverage = (cv2.resize(w, (width, height), interpolation=cv2.INTER_AREA) for w in (colour, solid))
+    # Half covered: an even number of samples often ties, and then the pixel's centre decides.
+    mask = supersample**2 * coverage + (sharp < FAR_M) > (supersample**2 + 1) / 2
     return Layer(left, top, colour, coverage, mask, sharp)
 
 
-def _cross(a, b):
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+def _image_places(camera, vertices):
+    """x and y, px, and depth, m, of vertices (V, 3); one array (V,) each, which is much faster than one of pairs."""
+    matrix = camera.matrix.astype(np.float32)
+    u, v, z = matrix[:, :3] @ vertices.T + matrix[:, 3:]
+    return u / z, v / z, z
 
 
-def _box(pixels, camera):
-    """Left, top, width and height of the person in the image, even numbers; None where it is outside."""
+def _box(left, top, right, bottom, camera):
+    """Left, top, width and height of what must be drawn, whole even pixels; None where it is outside the image."""
     limit = np.array([camera.width_px, camera.height_px])
-    low = np.clip(np.floor(pixels.min(0)).astype(int) - _MARGIN_PX, 0, limit) // 2 * 2
-    high = np.clip(np.ceil(pixels.max(0)).astype(int) + _MARGIN_PX + 1, 0, limit)
+    low = np.clip(np.floor([left, top]).astype(int) - _MARGIN_PX, 0, limit) // 2 * 2
+    high = np.clip(np.ceil([right, bottom]).astype(int) + _MARGIN_PX + 1, 0, limit)
     high = np.minimum((high + 1) // 2 * 2, limit // 2 * 2)
     if (high - low < 2).any():
         return None
@@ -153,33 +168,6 @@ def _brightness(vertices, normals, camera, light):
     sky = 0.86 + 0.14 * normals[:, 1] / length
     grazing = 0.78 + 0.22 * np.abs(normals @ view) / length
     return np.clip((light.ambient * sky + 1.15 * (1 - light.ambient) * lamp) * grazing, 0, _BRIGHTEST)
-
-
-def _rasterise(pixels, z, values, shape):
-    """Draw quads, given by image places (Q, 4, 2) and depths (Q, 4), into buffers of a shape (height, width).
-
-    OpenCV's rasteriser wants points before a pinhole of symmetric view; any other pinhole's pixels become such points
-    by scaling with their depth.
-
-    Returns
-    -------
-    values : ndarray (height, width, 3) float32 or None
-        Interpolated over each quad, correct in perspective; 0 beside them.
-    depth : ndarray (height, width) float32
-    """
-    height, width = shape
-    points = np.empty((len(pixels), 4, 3), np.float32)
-    points[..., 0] = (pixels[..., 0] + 0.5 - width / 2) * z / (height / 2)
-    points[..., 1] = (height / 2 - 0.5 - pixels[..., 1]) * z / (height / 2)
-    points[..., 2] = -z
-    first = 4 * np.arange(len(pixels), dtype=np.int32)[:, None]
-    triangles = (first + np.array([0, 1, 2, 0, 2, 3], np.int32)).reshape(1, -1, 3)
-    buffer = np.full(shape, FAR_M, np.float32)
-    view = (np.eye(4, dtype=np.float32), np.pi / 2, NEAR_M, FAR_M, _settings())
-    if values is None:
-        return None, cv2.triangleRasterizeDepth(points.reshape(1, -1, 3), triangles, buffer, *view)
-    colour = np.zeros((*shape, 3), np.float32)
-    return cv2.triangleRasterize(points.reshape(1, -1, 3), triangles, values.reshape(1, -1, 3), colour, buffer, *view)
 
 
 def composite(background, layer):
@@ -221,7 +209,8 @@ def draw_shadow(positions, body, camera, light, darkness=0.38):
     floor = positions - (positions[:, 1:2] / towards[1]) * towards
     ends = project(camera, floor)
     scale = camera.K[0, 0] / depth(camera, floor)
-    box = _box(np.concatenate([ends - 0.2 * scale[:, None], ends + 0.2 * scale[:, None]]), camera)
+    room = 0.2 * scale.max()
+    box = _box(*(ends.min(0) - room), *(ends.max(0) + room), camera)
     if box is None:
         return None
     left, top, width, height = box

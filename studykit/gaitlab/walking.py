@@ -26,7 +26,7 @@ SCHWARTZ = {
 STANDING_TILT_DEG = SCHWARTZ["pelvic_tilt"][0]  # the pelvis of the mesh at rest has this tilt by definition
 SOLE_M = 0.022  # shoes: thickness under the bare foot
 HEEL_CONTACT = (0.0, 0.40)  # phase of the cycle during which the heel rests on the floor
-BALL_CONTACT = (0.09, 0.60)  # and the ball of the foot; its end is toe-off
+BALL_CONTACT = (0.09, 0.62)  # and the ball of the foot; its end is toe-off
 JOINTS = ("hip", "knee", "ankle", "thigh")  # of `Walk.angles`; "thigh" is to the vertical, "hip" to the pelvis
 SIDES = ("left", "right")
 
@@ -276,8 +276,9 @@ class _Residuals:
 
 # What one unit of residual is: the trade between following the curves and respecting the floor.
 _SD_ANGLE = np.radians([2.5, 3.0, 3.0])  # thigh, knee, ankle off their curves
+_SMOOTH = 8.0  # weight of an angle's second difference at 25 Hz beside that of its deviation
 _SD_PATH_M = 0.004  # change of the hips' velocity over a frame at 25 Hz
-_SD_CONTACT_M = 0.0001  # height of a resting point, and its slip over a frame
+_SD_CONTACT_M = 0.00005  # height of a resting point, and its slip over a frame
 _SD_CLEARANCE_M = 0.004  # depth of a swinging point below its clearance
 _CLEARANCE_M = {"heel": 0.004, "toe": 0.010}
 
@@ -310,7 +311,7 @@ def _solve(figure, style, foot, wanted, u, pelvis, fps, max_steps=12):
             x = deviation[:, variable]
             if variable >= 2:
                 rows.add(x * dense / sd, [(frames, variable, dense / sd)])
-            w = bend / sd * (1 if variable < 2 else 2.5)
+            w = bend / sd * (1 if variable < 2 else _SMOOTH)
             terms = [(inner - 1, variable, w), (inner, variable, -2 * w), (inner + 1, variable, w)]
             rows.add((x[:-2] - 2 * x[1:-1] + x[2:]) * w, terms)
         rows.add(10 * state[:1, 0], [(frames[:1], 0, 10.0)])  # the path begins at 0
@@ -380,7 +381,10 @@ def _pose(figure, style, foot, path, legs, phase, u, pelvis):
             put(bone + suffix, bone_frame(direction, hinge) @ at_rest.T)
         planted = rotation("y", toe_out) @ rotation("x", -pitch)
         put("foot" + suffix, planted)
-        put("ball" + suffix, planted @ rotation("x", -_toe_bend(u[:, s], pitch)))
+        joint = (place["ball_l"] - place["foot_l"])[1:]
+        tip = np.subtract(foot["toe"], joint)
+        bend = _toe_bend(u[:, s], pitch, plane.point(state, s, joint)[0], tip)
+        put("ball" + suffix, planted @ rotation("x", -bend))
         angles[:, s] = _flexion(thigh, shank, pitch, tilt)
         _pose_arm(put, style, place, suffix, sign, trunk, phase + (0.5 if suffix == "_l" else 0.0))
     return rotations, root, angles
@@ -400,11 +404,18 @@ def _two_links(figure, hip, ankle, hinge):
     return thigh, shank / np.linalg.norm(shank, axis=1, keepdims=True)
 
 
-def _toe_bend(u, pitch):
-    """Toes lie flat while the heel rises, and straighten just after toe-off; rad."""
-    end = BALL_CONTACT[1]
+def _toe_bend(u, pitch, joint_height, tip):
+    """Bend (time,), rad, of the toes: flat while the heel rises, straight again soon after, never through the floor.
+
+    `joint_height` (time,) is that of the joint they bend about, `tip` their end under the shoe (up, forward)
+    from it, m.
+    """
     rising = np.maximum(0, -pitch)
-    return np.where(u < end, rising * (u > 0.35), rising * np.clip(1 - (u - end) / 0.08, 0, 1) ** 2)
+    end = BALL_CONTACT[1]
+    relaxed = rising * np.clip(1 - (u - end) / 0.08, 0, 1) ** 2
+    # The tip stands at joint_height + tip_up cos(a) + tip_forward sin(a) for toes that point up by a.
+    steepest = np.arctan2(-tip[0], tip[1]) + np.arcsin(np.clip(-joint_height / np.hypot(*tip), -1, 0))
+    return np.where(u < end, rising * (u > 0.35), np.maximum(relaxed, np.clip(steepest - pitch, 0, rising)))
 
 
 def _flexion(thigh, shank, pitch, tilt):
