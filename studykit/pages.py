@@ -34,7 +34,18 @@ _DATA = {
     "pose2sim": ("Real video.", "One person before synchronized cameras, the demonstration recording of Pose2Sim."),
     "table": ("Your recordings.", "As listed in the Study table of this configuration."),
 }
-_UNITS = {"m_s": "m/s", "ms": "ms", "s": "s", "m": "m", "mm": "mm", "px": "px", "deg": "°", "gb": "GB", "hz": "Hz"}
+_UNITS = {
+    "percent": "%",
+    "m_s": "m/s",
+    "ms": "ms",
+    "s": "s",
+    "m": "m",
+    "mm": "mm",
+    "px": "px",
+    "deg": "°",
+    "gb": "GB",
+    "hz": "Hz",
+}
 _SCALE_NOTES = {"smoke": "Smoke scale: this run only shows that the whole chain works; its numbers mean nothing."}
 
 
