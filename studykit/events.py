@@ -95,7 +95,8 @@ def half_speed(x, fps, near, *, stops, speed, before_s, after_s):
     speed : float
         Walking speed, units of `x` per second.
     before_s, after_s : float
-        How far from the rough time to look; the last passage counts.
+        How far from the rough time to look. Of several passages the one next to the swing counts: the first if the
+        foot stops, the last if it starts.
 
     Returns
     -------
@@ -114,7 +115,7 @@ def half_speed(x, fps, near, *, stops, speed, before_s, after_s):
         fast = spline(fine, 1) > 0.5 * speed
         passes = np.flatnonzero(fast[:-1] & ~fast[1:] if stops else ~fast[:-1] & fast[1:])
         if len(passes):
-            out[i] = fine[passes[-1]] + 0.0005
+            out[i] = fine[passes[0 if stops else -1]] + 0.0005
     return out
 
 
@@ -157,7 +158,7 @@ def find_events(tracks, *, reference="neck", method="velocity", min_stride_s=0.6
         foot, speed = (x["ankle"] + x["heel"] + x["toe"]) / 3, _slope(body, fps)
         ahead = heel_strikes(foot, body, fps, min_stride_s=min_stride_s)
         behind = toe_offs(x["toe"], body, fps, min_stride_s=min_stride_s)
-        strikes = half_speed(foot, fps, ahead, stops=True, speed=speed, before_s=0.08, after_s=0.16)
+        strikes = half_speed(foot, fps, ahead, stops=True, speed=speed, before_s=0.04, after_s=0.16)
         offs = half_speed(x["toe"], fps, behind, stops=False, speed=speed, before_s=0.2, after_s=0.02)
     events = pd.DataFrame(
         {
