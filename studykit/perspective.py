@@ -50,7 +50,7 @@ def decompose_study(study, truths, aligned, cycles, curves):
             if name not in truths or name not in aligned or len(rows) != 2:
                 raise ValueError("expected two views, aligned tracks and truth, got less")
             pieces = perspective_curves(
-                [row for row in rows.itertuples()],
+                list(rows.itertuples()),
                 on_clock(truths[name], int(aligned[name].first_frame[0])),
                 aligned[name],
                 {view: own[own["view"] == view] for view in views},

@@ -292,3 +292,36 @@ def test_errors_stand_beside_those_of_stenum_2021():
     assert table.index.to_list() == ["step_length", "knee"]  # pixels a second and missed events have no place there
     np.testing.assert_allclose(table.ratio, [0.03 / 0.049, 0.5])
     assert table.n.to_list() == [2, 1]
+
+
+def test_a_study_is_decomposed_trial_by_trial_and_says_what_it_left_out():
+    truth = make_truth(legs_differ_m=0.03)
+    tracks = near_tracks(truth).assign_coords(first_frame=("view", [0, 0]))
+    cycles = cycles_at(truth, tracks, late_s=0.04)
+    _, measured = parts_of(truth, tracks, cycles)
+    study = pd.DataFrame([vars(r) | {"trial": trial, "calibration": ""} for trial in (1, 2) for r in recordings()])
+    curves = xr.concat([measured, measured], xr.Variable("trial", [1, 2])).expand_dims(participant=["sub-01"])
+    curves = curves.assign_attrs(unit="px", reference="neck", neck_origin="heel_strike")
+    rows = pd.concat([c.assign(participant="sub-01", trial=1, view=view) for view, c in cycles.items()])
+    terms, excluded = perspective.decompose_study(
+        study, {"sub-01_trial-1": truth}, {"sub-01_trial-1": tracks}, rows, curves
+    )
+    difference = measured.isel(view=0, drop=True) - measured.isel(view=1, drop=True)
+    found = terms.sel(participant="sub-01", trial=1, drop=True).sum("term", skipna=False)
+    xr.testing.assert_allclose(found, difference.transpose(*found.dims), atol=1e-9)
+    assert excluded.trial.to_list() == ["sub-01_trial-2"]
+    assert not np.isfinite(terms.sel(trial=2)).any()
+    assert "px" in perspective.verdict(terms, "px")
+    assert "no known cause" in perspective.verdict(terms.sel(trial=[2]), "px")
+
+
+def test_true_angles_are_those_of_the_true_points():
+    truth = make_truth()
+    tracks = near_tracks(truth)
+    cycles = cycles_at(truth, tracks)
+    rows = pd.concat([c.assign(view=view) for view, c in cycles.items()])
+    found = known_truth.true_angles(truth, tracks, rows)
+    assert found.dims == ("view", "joint", "percent")
+    # At heel strike the knee of make_truth lies 0.12 m ahead of the hip and 0.4 m below it.
+    hip = found.sel(joint="hip", percent=0)
+    np.testing.assert_allclose(hip, np.degrees(np.arctan2(0.12, 0.4)), atol=0.2)
