@@ -5,16 +5,20 @@
 """
 
 from studykit.gaitlab.cameras import nominal_cameras, project
-from studykit.gaitlab.record import load_masks, simulate_study
+from studykit.gaitlab.film import load_masks
+from studykit.gaitlab.record import Recorded, simulate_study
+from studykit.gaitlab.stills import simulate_stills
 from studykit.gaitlab.truth import build_truth, load_truth, save_truth, truth_tracks
 
 __all__ = [
+    "Recorded",
     "build_truth",
     "load_masks",
     "load_truth",
     "nominal_cameras",
     "project",
     "save_truth",
+    "simulate_stills",
     "simulate_study",
     "truth_tracks",
 ]

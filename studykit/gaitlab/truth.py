@@ -43,7 +43,7 @@ def build_truth(position_3d, cameras, fps, *, participant, trial, angles=None, j
     views = list(cameras)
     width, height = (getattr(cameras[views[0]], name) for name in ("width_px", "height_px"))
     keypoints = np.stack([project(camera, position_3d) for camera in cameras.values()])
-    inside = _inside(keypoints, width, height)
+    inside = inside_image(keypoints, width, height)
     seen = np.full(inside.shape, VISIBLE) if visibility is None else np.stack([visibility[v] for v in views])
     if angles is None:
         angles = np.empty((len(position_3d), 2, 0))
@@ -83,7 +83,7 @@ def build_truth(position_3d, cameras, fps, *, participant, trial, angles=None, j
     return truth
 
 
-def _inside(keypoints, width_px, height_px):
+def inside_image(keypoints, width_px, height_px):
     """Whether points (..., 2) lie on a pixel of the image."""
     x, y = keypoints[..., 0], keypoints[..., 1]
     return (x >= -0.5) & (x < width_px - 0.5) & (y >= -0.5) & (y < height_px - 0.5)

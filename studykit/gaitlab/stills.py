@@ -1,0 +1,176 @@
+"""Single pictures of single people in many poses, before backgrounds that are nothing in particular."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from studykit.gaitlab.body import load_body, rotation
+from studykit.gaitlab.cameras import look_at, project
+from studykit.gaitlab.clothing import draw_outfit, dress
+from studykit.gaitlab.film import point_visibility
+from studykit.gaitlab.poses import random_pose
+from studykit.gaitlab.render import Light, composite, draw_person
+from studykit.gaitlab.room import noise
+from studykit.gaitlab.truth import inside_image
+from studykit.skeletons import POINTS, SKELETONS
+
+_PERSON, _STILL = 11, 12  # random streams, apart from those of `record`
+
+
+def simulate_stills(n, seed=20, size=256, skeleton="lsp14", people=None):
+    """Labelled pictures of simulated people: standing, reaching, squatting, running, lying ...
+
+    Still number i depends on `seed`, `size` and i alone, and is drawn when it is asked for (some 20 ms); `list(...)`
+    draws all.
+
+    Parameters
+    ----------
+    n : int
+    seed : int
+    size : int
+        Width and height, px.
+    skeleton : str
+        Key of `skeletons.SKELETONS`, except gait6.
+    people : int, optional
+        Different bodies, each dressed in one way; a person's pictures follow one another. A quarter of `n`.
+
+    Returns
+    -------
+    studykit.stills.StillSet
+
+    Raises
+    ------
+    ValueError
+        If a number is too small, or the skeleton unknown.
+    """
+    from studykit.stills import StillSet
+
+    known = [name for name in SKELETONS if name != "gait6"]
+    people = max(1, n // 4) if people is None else people
+    if n < 1 or size < 32 or not 1 <= people <= n or seed < 0:
+        raise ValueError(
+            f"expected n from 1, size from 32 px, people from 1 to n and seed from 0, got n={n}, size={size}, "
+            f"people={people}, seed={seed}"
+        )
+    if skeleton not in known:
+        raise ValueError(f"skeleton: expected one of {known}, got {skeleton!r}")
+    stills = _Stills(n, seed, size, skeleton, people)
+    names = [f"person-{stills.person(i):04d}" for i in range(n)]
+    return StillSet(stills, SKELETONS[skeleton].keypoints, names)
+
+
+@dataclass(frozen=True)
+class _Stills(Sequence):
+    """Stills drawn on demand."""
+
+    n: int
+    seed: int
+    size: int
+    skeleton: str
+    people: int
+
+    def __len__(self):
+        return self.n
+
+    def person(self, index):
+        """Number of the person in a still."""
+        return index * self.people // self.n
+
+    def __getitem__(self, index):
+        from studykit.stills import Still
+
+        if not -self.n <= index < self.n:
+            raise IndexError(index)
+        index %= self.n
+        person = self.person(index)
+        image, mask, keypoints = _draw(self.seed, person, index, self.size)
+        rows = [POINTS.index(name) for name in SKELETONS[self.skeleton].keypoints]
+        y, x = np.nonzero(mask)
+        box = tuple(float(v) for v in (x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1)) if len(x) else None
+        name = f"person-{person:04d}"
+        return Still(image, keypoints[rows], mask, box, name, f"gaitlab still {index}, seed {self.seed}")
+
+
+@lru_cache(maxsize=32)
+def _person(seed, number):
+    rng = np.random.default_rng([seed, _PERSON, number])
+    sex = "f" if rng.random() < 0.5 else "m"
+    figure = load_body().figure(sex, rng)
+    return figure, dress(figure, draw_outfit(sex, rng), rng)
+
+
+def _draw(seed, person, index, size):
+    """Image (size, size, 3), mask (size, size) and every point (point, 3) of one still."""
+    figure, dressed = _person(seed, person)
+    rng = np.random.default_rng([seed, _STILL, index])
+    rotations, positions, _ = random_pose(figure, rng)
+    turn = rotation("y", rng.uniform(0, 2 * np.pi))
+    rotations, positions = turn @ rotations, positions @ turn.T
+    points = figure.named_points(rotations, positions)[0]
+    vertices, normals = dressed.pose(rotations[0], positions[0])
+    camera = _camera(vertices, size, rng)
+    light = Light(
+        (rng.normal(0, 0.5), max(abs(rng.normal(0.8, 0.2)), 0.1), rng.normal(0.4, 0.4)), rng.uniform(0.35, 0.75)
+    )
+    gain = np.clip(rng.normal(1, 0.12), 0.7, 1.3) * (1 + rng.normal(0, 0.04, 3))
+    texture = np.clip(dressed.texture * gain, 0, 255).astype(np.uint8)
+    image = backdrop(size, rng)
+    layer = draw_person(dressed, vertices, normals, camera, light, texture)
+    mask = np.zeros((size, size), bool)
+    if layer is not None:
+        image[layer.slices] = composite(image, layer)
+        mask[layer.slices] = layer.mask
+    blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.9))
+    grainy = blurred + rng.normal(0, rng.uniform(1, 6), blurred.shape)
+    pixels = project(camera, points)
+    visibility = np.where(inside_image(pixels, size, size), point_visibility(layer, camera, points), 0)
+    keypoints = np.column_stack([pixels, visibility]).astype(np.float32)
+    return np.clip(grainy, 0, 255).astype(np.uint8), mask, keypoints
+
+
+def _camera(vertices, size, rng):
+    """A camera somewhere around, that looks at the person roughly in the middle."""
+    middle = (vertices.max(0) + vertices.min(0)) / 2
+    extent = np.linalg.norm(np.ptp(vertices[:, :2], axis=0))
+    distance = rng.uniform(3, 9)
+    elevation = np.radians(np.clip(rng.normal(4, 10), -12, 40))
+    position = middle + distance * np.array([0, np.sin(elevation), np.cos(elevation)])
+    focal = size * distance / extent * rng.uniform(0.6, 0.95)
+    return look_at(position, middle + rng.normal(0, 0.06, 3) * extent, focal, size, size)
+
+
+def backdrop(size, rng):
+    """A random background (size, size, 3) uint8: a gradient, a floor, and plain shapes."""
+    top, bottom = 0.6 * (colours := rng.uniform(20, 235, (2, 3))) + 0.4 * colours.mean(1, keepdims=True)
+    y = np.linspace(0, 1, size)[:, None, None]
+    image = np.broadcast_to(top * (1 - y) + bottom * y, (size, size, 3)).astype(np.float32, order="C")
+    if rng.random() < 0.7:
+        horizon = int(size * rng.uniform(0.45, 0.9))
+        image[horizon:] = rng.uniform(40, 200) * np.array([1, 0.95, 0.88]) * rng.uniform(0.8, 1.1, 3)
+    for _ in range(rng.integers(0, 14)):
+        _draw_shape(image, size, rng)
+    cloud = noise((size, size), rng, ((3, 0.8), (9, 0.8), (28, 0.7), (80, 0.5)))
+    image *= 1 + 0.24 * rng.random() * cloud[..., None]
+    if rng.random() < 0.6:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 2.5) * size / 256)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def _draw_shape(image, size, rng):
+    """A rectangle, disc, line or polygon of one colour."""
+    colour = rng.uniform(10, 245, 3).tolist()
+    first = rng.integers(-size // 4, size * 5 // 4, 2).tolist()
+    kind = rng.integers(4)
+    if kind == 0:
+        last = (np.array(first) + rng.integers(8, max(9, int(size / 1.6)), 2)).tolist()
+        cv2.rectangle(image, first, last, colour, -1)
+    elif kind == 1:
+        cv2.circle(image, first, int(rng.integers(4, size // 4)), colour, -1)
+    elif kind == 2:
+        cv2.line(image, first, rng.integers(0, size, 2).tolist(), colour, int(rng.integers(1, 9)))
+    else:
+        corners = rng.integers(-20, size + 20, (int(rng.integers(3, 7)), 2)).astype(np.int32)
+        cv2.fillPoly(image, [corners], colour)
