@@ -16,7 +16,7 @@ from studykit import gaitlab
 from studykit.formats import import_tracks, write_deeplabcut
 from studykit.skeletons import LEG, SKELETONS
 from studykit.stills import Still, StillSet, flip
-from studykit.study import near_side, recording_name
+from studykit.study import near_side, recording_name, split_participants
 from studykit.tracks import build_tracks, select_side
 from studykit.video import probe, read_selected
 
@@ -34,10 +34,8 @@ def label_frames(study, participants, source, *, videos, frames, seed, far_leg=F
         Study table.
     participants : sequence of str
         Whose videos to draw from.
-    source : str
-        "truth" (truth files of the study), "tracks" (tracks that came with the study, as a teacher), or a
-        DeepLabCut `CollectedData_*.csv`, whose frames are then taken as they are, in px of the stored frames; its
-        folders bear the names of recordings or of video files.
+    source : {"truth", "tracks"}
+        Truth files of the study, or tracks that came with it, as a teacher.
     videos, frames : int
         How many videos, and how many frames of each; fewer where there are not so many.
     seed : int
@@ -57,8 +55,6 @@ def label_frames(study, participants, source, *, videos, frames, seed, far_leg=F
     mine = study[study.participant.isin(list(participants)) & study.video.ne("")]
     if mine.empty:
         raise ValueError(f"expected videos of {', '.join(participants)} to draw frames from, got none in the study")
-    if source not in SOURCES:
-        return _collected(source, mine)
     rng = np.random.default_rng([seed, 40])
     chosen = mine.iloc[np.sort(rng.permutation(len(mine))[:videos])]
     tables = []
@@ -73,6 +69,56 @@ def label_frames(study, participants, source, *, videos, frames, seed, far_leg=F
     if labels.empty:
         raise ValueError("expected frames with at least three keypoints inside the image, got none")
     return labels
+
+
+def draw_labels(study, source, *, videos, frames, test_fraction, test_videos, seed):
+    """Labelled frames to train on and to test on, of different people.
+
+    Parameters
+    ----------
+    study : pandas.DataFrame
+    source : str
+        "truth", "tracks" (see `label_frames`), or a DeepLabCut `CollectedData_*.csv`, whose frames are then all taken,
+        in px of the stored frames; its folders bear the names of recordings or of video files.
+    videos, frames : int
+        Videos to train on, and frames of each video.
+    test_fraction : float
+        Share of participants kept for testing, 0 to 1.
+    test_videos : int
+    seed : int
+
+    Returns
+    -------
+    train, test : pandas.DataFrame
+        Tables of labels. Where the study has one participant only, they share him or her, but no frame.
+    split : pandas.DataFrame
+        participant, part: "train", "test", or "both".
+    """
+    filmed = study[study.video.ne("")]
+    if source in SOURCES:
+        people = sorted(filmed.participant.unique())
+    else:
+        everything = _collected(source, filmed)
+        who = everything.recording.map({recording_name(r): r.participant for r in filmed.itertuples()})
+        people = sorted(who.unique())
+    if len(people) < 2:
+        if source in SOURCES:
+            everything = label_frames(study, people, source, videos=videos, frames=frames + frames // 2, seed=seed)
+        held_out = np.random.default_rng([seed, 41]).permutation(len(everything)) < len(everything) // 3
+        train, test = everything[~held_out], everything[held_out]
+        split = [(name, "both") for name in people]
+    else:
+        parts = split_participants(people, test_fraction, seed)
+        if source in SOURCES:
+            train, test = (
+                label_frames(study, names, source, videos=count, frames=frames, seed=seed)
+                for names, count in zip(parts, (videos, test_videos), strict=True)
+            )
+        else:
+            train, test = (everything[who.isin(names)] for names in parts)
+        split = [(name, "train" if name in parts[0] else "test") for name in people]
+    split = pd.DataFrame(split, columns=["participant", "part"])
+    return train.reset_index(drop=True), test.reset_index(drop=True), split
 
 
 def keypoints_of(recording, source, *, far_leg=False):
@@ -153,7 +199,7 @@ def _collected(path, study):
     for (_, folder, image), row in table.iterrows():
         digits = re.findall(r"\d+", Path(image).stem)
         if folder not in by_name:
-            continue  # another participant's, kept for testing
+            continue
         if not digits:
             raise ValueError(f"{path}: expected image names with a frame number, as img012.png, got {image!r}")
         points = np.array([[row[scorer, part, axis] for axis in "xy"] for part in GAIT6], dtype=float)

@@ -212,6 +212,8 @@ class Augmentation:
         Range of the enlargement, drawn evenly in its logarithm. 1 keeps the still's own pixels.
     rotation_deg : float
         Largest rotation, either way.
+    stretch : float
+        Largest logarithm of height against width, either way: people of other proportions.
     shift : float
         Largest shift of the centre as a share of the result's size, either way and axis.
     centre : {"person", "image", "anywhere"}
@@ -233,6 +235,7 @@ class Augmentation:
     height: int
     scale: tuple = (0.8, 1.25)
     rotation_deg: float = 15.0
+    stretch: float = 0.0
     shift: float = 0.1
     centre: str = "person"
     anywhere: float = 0.0
@@ -248,7 +251,9 @@ class Augmentation:
         scale = np.exp(rng.uniform(*np.log(self.scale)))
         angle = np.radians(rng.uniform(-1, 1) * self.rotation_deg)
         size = np.array([self.width, self.height])
-        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        longer = np.exp(rng.uniform(-0.5, 0.5) * self.stretch)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        turn = scale * turn @ np.diag([1 / longer, longer])
         to = (size - 1) / 2 + rng.uniform(-1, 1, 2) * self.shift * size
         matrix = np.column_stack([turn, to - turn @ self._centre(still, rng)])
         out = warp(still, matrix, self.width, self.height)

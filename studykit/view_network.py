@@ -4,7 +4,7 @@ Settings in one place, from which the network, its training examples, its readin
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
@@ -30,7 +30,7 @@ class Settings:
     backbone, width, output_stride, decoder, skip, batch_momentum
         See `models.deepercut`.
     scale : float
-        Network px a px of the video; people should then be some 150 to 250 px tall.
+        Network px a px of the video (`scale_for`).
     crop_width_px, crop_height_px : int
         What the network sees of the scaled frame, multiples of `output_stride`.
     radius_px : float
@@ -39,7 +39,7 @@ class Settings:
         Share of location refinement in the loss (DeepLabCut's `locref_loss_weight`).
     zoom : float
         Training examples are enlarged or shrunk by up to this factor.
-    rotation_deg, shift, anywhere, colour, blur_px, noise
+    rotation_deg, stretch, shift, anywhere, colour, blur_px, noise
         See `stills.Augmentation`. Never flipped: near and far leg must stay what they are.
     """
 
@@ -50,19 +50,19 @@ class Settings:
     decoder: int = 0
     skip: bool = False
     batch_momentum: float = 0.95
-    scale: float = 0.6
-    crop_width_px: int = 160
-    crop_height_px: int = 192
-    radius_px: float = 17.0
+    scale: float = 0.8
+    crop_width_px: int = 176
+    crop_height_px: int = 240
+    radius_px: float = 12.0
     offset_weight: float = 0.05
     zoom: float = 1.33
     rotation_deg: float = 15.0
+    stretch: float = 0.2
     shift: float = 0.1
     anywhere: float = 0.1
     colour: float = 0.5
     blur_px: float = 1.0
     noise: float = 4.0
-    extra: dict = field(default_factory=dict)
 
     def __post_init__(self):
         faults = [
@@ -102,6 +102,7 @@ class Settings:
             self.crop_height_px,
             scale=(self.scale / self.zoom, self.scale * self.zoom),
             rotation_deg=self.rotation_deg,
+            stretch=self.stretch,
             shift=self.shift,
             anywhere=self.anywhere,
             colour=self.colour,
@@ -132,6 +133,12 @@ class Settings:
             crop=(self.crop_width_px, self.crop_height_px),
             multiple=self.output_stride,
         )
+
+
+def scale_for(stills, body_px):
+    """Scale at which people, from the highest to the lowest labelled keypoint, are `body_px` tall in the median."""
+    heights = [np.ptp(still.keypoints[still.keypoints[:, 2] > 0, 1]) for still in stills]
+    return float(np.round(body_px / np.median(heights), 4))
 
 
 def save_network(model, settings, folder):
