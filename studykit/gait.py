@@ -155,8 +155,8 @@ def cycle_parameters(tracks, cycles, opposite=None):
     Step length is the distance between the two ankles along the walk at this leg's heel strike (Stenum et al. 2021).
     One camera tracks one leg, so the other ankle comes from the opposite view on the same clock, each relative to the
     neck, which both see: an offset between the cameras cancels, and so does, nearly, the perspective of two near
-    legs. Where the opposite view does not know, it is half the stride length, which is right on average for a
-    symmetric walk.
+    legs. Without the other leg it stays unknown: half a stride would be some 0.06 m longer, because the heel behind
+    has already risen and taken its ankle forward.
 
     Parameters
     ----------
@@ -169,9 +169,8 @@ def cycle_parameters(tracks, cycles, opposite=None):
     Returns
     -------
     pandas.DataFrame
-        A row a kept cycle: start_s, stride_time_s, cadence_steps_min, stance_percent, step_source ("both views" or
-        "half stride"), and with the tracks' unit in their names stride_length_m, step_length_m, speed_m_s (of the
-        neck).
+        A row a kept cycle: start_s, stride_time_s, cadence_steps_min, stance_percent, and with the tracks' unit in
+        their names stride_length_m, step_length_m (NaN without the other leg), speed_m_s (of the neck).
     """
     kept = cycles[cycles.kept]
     unit = tracks.attrs.get("unit", "px")
@@ -189,8 +188,7 @@ def cycle_parameters(tracks, cycles, opposite=None):
             "cadence_steps_min": 120 / duration,
             "stance_percent": 100 * (kept.toe_off_s.to_numpy() - start) / duration,
             f"stride_length_{unit}": stride,
-            f"step_length_{unit}": np.where(np.isfinite(step), step, stride / 2),
-            "step_source": np.where(np.isfinite(step), "both views", "half stride"),
+            f"step_length_{unit}": step,
             f"speed_{unit}_s": (neck(end) - neck(start)) / duration,
         }
     )
