@@ -33,8 +33,8 @@ def find_cycles(tracks, events, *, min_stride_s=0.6, max_stride_s=2.0):
     Returns
     -------
     pandas.DataFrame
-        Columns start_s, toe_off_s, end_s, kept, reason ("" if kept). The incomplete cycles before the first and
-        after the last strike are listed too, as "outside the record".
+        Columns start_s, toe_off_s (NaN if not exactly one was found), end_s, kept, reason ("" if kept). The incomplete
+        cycles before the first and after the last strike are listed too, as "outside the record".
     """
     strikes = events.time_s[events.event == "heel_strike"].to_numpy()
     offs = events.time_s[events.event == "toe_off"].to_numpy()
@@ -48,8 +48,6 @@ def find_cycles(tracks, events, *, min_stride_s=0.6, max_stride_s=2.0):
             reason = f"lasts less than {min_stride_s:g} s or more than {max_stride_s:g} s"
         elif not _known_throughout(tracks, start, end):
             reason = "positions missing"
-        elif len(inside) != 1:
-            reason = "no toe-off" if len(inside) == 0 else "several toe-offs"
         else:
             reason = ""
         rows.append((start, inside[0] if len(inside) == 1 else np.nan, end, not reason, reason))

@@ -123,7 +123,7 @@ def test_truth_against_itself_has_no_error(truth):
     assert (found.error_s == 0).all()
     walk = gait.true_walk(truth, "left")
     cycles = gait.find_cycles(walk, events)
-    parameters = gait.cycle_parameters(walk, cycles)
+    parameters = gait.cycle_parameters(walk, cycles, gait.true_walk(truth, "right"))
     errors = known_truth.spatiotemporal_errors(parameters, parameters)
     assert (errors.error == 0).all()
     assert len(errors) == 6 * cycles.kept.sum()
