@@ -96,18 +96,22 @@ def read_frames(path, *, start=0, stop=None, threads=1):
     FileNotFoundError, ValueError
         As `probe`, where it shows on the way: no video, no frames, or fewer than the header promises.
     """
-    path = Path(path)
-    seen = 0
+    for n, frame in enumerate(_frames(path, stop, threads)):
+        if n >= start:
+            yield frame.to_ndarray(format="rgb24")
+
+
+def _frames(path, stop=None, threads=1):
+    """Decoded frames, not yet in RGB, up to a number."""
+    path, seen = Path(path), 0
     with _open(path) as (container, stream):
         stream.codec_context.thread_count = threads
         promised = stream.frames
-        frames = _decoded(path, container, stream)
-        for frame in frames:
+        for frame in _decoded(path, container, stream):
             if stop is not None and seen >= stop:
                 return
             seen += 1
-            if seen > start:
-                yield frame.to_ndarray(format="rgb24")
+            yield frame
     if seen == 0:
         raise ValueError(f"{path}: expected at least one frame, got a video without frames")
     wanted = promised if stop is None else min(stop, promised or stop)
@@ -128,12 +132,12 @@ def read_selected(path, numbers):
     -------
     list of ndarray (H, W, 3) uint8
     """
-    wanted = set(int(n) for n in numbers)
-    stream = read_frames(path, stop=max(wanted) + 1)
-    found = {n: frame for n, frame in enumerate(stream) if n in wanted}
+    wanted = {int(n) for n in numbers}
+    stream = enumerate(_frames(path, stop=max(wanted) + 1))
+    found = {n: frame.to_ndarray(format="rgb24") for n, frame in stream if n in wanted}
     missing = sorted(wanted - set(found))
     if missing:
-        raise ValueError(f"{path}: expected frame {missing[0]}, got a video of {max(found, default=-1) + 1} frames")
+        raise ValueError(f"{path}: expected a frame {missing[0]}, counted from 0, got a video that ends before it")
     return [found[int(n)] for n in numbers]
 
 
