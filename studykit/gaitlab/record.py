@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
+import h5py
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
@@ -26,12 +27,12 @@ from studykit.gaitlab.clothing import draw_outfit, dress
 from studykit.gaitlab.film import Take, point_visibility, write_masks
 from studykit.gaitlab.poses import follow, sagittal_angles
 from studykit.gaitlab.room import build_room, photograph
-from studykit.gaitlab.truth import build_truth, load_truth, save_truth
+from studykit.gaitlab.truth import build_truth, save_truth
 from studykit.gaitlab.walking import JOINTS, SOLE_M, STANDING_TILT_DEG, draw_style, walk
 from studykit.skeletons import POINTS
 from studykit.study import read_study, recording_name, trial_name, write_study
 
-LABORATORY_VERSION = 3  # raised whenever the same parameters would give other files
+LABORATORY_VERSION = 4  # raised whenever the same parameters would give other files
 _ROOM, _PERSON, _TRIAL, _CAMERA = range(4)  # independent random streams
 _WOMEN, _PEOPLE = 10, 32  # of the data set that the thesis 002 used
 
@@ -162,7 +163,8 @@ def simulate_study(
             cpu_s, frames = cpu_s + seconds_used, frames + frames_drawn
             bar.update()
 
-    table = pd.DataFrame([row for job in jobs for row in _rows(folder, settings, job)])
+    rows = [row for job in jobs for row in _rows(folder, settings, job)]
+    table = pd.DataFrame(row | {"leg_length_m": _attributes(row["truth"])["leg_length_m"]} for row in rows)
     write_study(table, folder / "study.csv")
     table = read_study(folder / "study.csv")
     table.attrs.update(rendered_frames=frames, cpu_s=cpu_s)
@@ -219,7 +221,6 @@ def _person(settings, number):
 def _rows(folder, settings, job):
     """Rows of the Study table of one trial, a view each."""
     rows = []
-    leg_m = None
     for view in settings.views:
         row = {
             "participant": job.participant,
@@ -236,17 +237,24 @@ def _rows(folder, settings, job):
             "height_px": settings.height_px,
         }
         name = SimpleNamespace(**row)
-        truth = folder / "truth" / f"{trial_name(name)}.nc"
-        if leg_m is None:
-            leg_m = load_truth(truth).attrs["leg_length_m"] if truth.is_file() else np.nan
-        row |= {
-            "video": str(folder / "videos" / f"{recording_name(name)}.mp4"),
-            "leg_length_m": leg_m,
-            "calibration": str(folder / "calibration.json"),
-            "truth": str(truth),
-        }
-        rows.append(row)
+        rows.append(
+            row
+            | {
+                "video": str(folder / "videos" / f"{recording_name(name)}.mp4"),
+                "calibration": str(folder / "calibration.json"),
+                "truth": str(folder / "truth" / f"{trial_name(name)}.nc"),
+            }
+        )
     return rows
+
+
+def _attributes(truth):
+    """Attributes of a truth file, without reading the rest; none if it is missing or broken."""
+    try:
+        with h5py.File(truth) as file:
+            return {name: np.asarray(value).item() for name, value in file.attrs.items() if name[0] != "_"}
+    except OSError:
+        return {}
 
 
 def _mask_path(folder, video):
@@ -265,14 +273,10 @@ def _fingerprint(settings, job):
 
 def _is_complete(folder, settings, job):
     """Whether all files of a trial are there, made with these very parameters."""
-    try:
-        truth = load_truth(folder / "truth" / f"{job.participant}_trial-{job.trial}.nc")
-    except (FileNotFoundError, ValueError):
+    rows = _rows(folder, settings, job)
+    if _attributes(rows[0]["truth"]).get("fingerprint") != _fingerprint(settings, job):
         return False
-    if truth.attrs.get("fingerprint") != _fingerprint(settings, job):
-        return False
-    videos = [row["video"] for row in _rows(folder, settings, job)]
-    return all(Path(video).is_file() and _mask_path(folder, video).is_file() for video in videos)
+    return all(Path(row["video"]).is_file() and _mask_path(folder, row["video"]).is_file() for row in rows)
 
 
 def _motion(settings, job, figure, style):

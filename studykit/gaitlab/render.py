@@ -16,6 +16,7 @@ from studykit.gaitlab.cameras import depth, project
 FAR_M, NEAR_M = 100.0, 0.1
 _BRIGHTEST = 2.0  # brightness is stored as a share of this
 _MARGIN_PX = 2
+_FINE = 6  # samples of a pixel on the outline, along each axis
 
 
 def _settings():
@@ -55,7 +56,7 @@ class Layer:
         0 to 1.
     mask : ndarray (h, w) bool
     depth : ndarray (h, w) float32
-        Of the person at pixel centres, m; `FAR_M` beside it.
+        Of the person near pixel centres, m; `FAR_M` beside it.
     """
 
     left: int
@@ -100,45 +101,26 @@ def draw_person(dressed, vertices, normals, camera, light, texture=None, supersa
     if box is None:
         return None
     left, top, width, height = box
-    quads = dressed.quads
-    (ax, bx, cx, dx), (ay, by, cy, dy) = ([w[quads[:, k]] for k in range(4)] for w in (x, y))
-    front = (cx - ax) * (dy - by) < (cy - ay) * (dx - bx)
-    seen = np.flatnonzero(front | dressed.two_sided)
-    quads = quads[seen]
+    x, y = x - left, y - top
+    seen = np.flatnonzero(_faces_camera(x, y, dressed.quads) | dressed.two_sided)
+    quads = dressed.quads[seen]
+    triangles = _triangles(x, y, z, quads, width, height)
 
     size = np.array([texture.shape[1], texture.shape[0]], np.float32)
-    brightness = _brightness(vertices, normals, camera, light) / _BRIGHTEST
     values = np.empty((len(seen), 4, 3), np.float32)
     values[..., :2] = dressed.corners[seen] / size
-    values[..., 2] = brightness[quads]
-    # OpenCV's rasteriser wants points before a pinhole of 90 degrees that looks at the middle of the picture; those
-    # of any other pinhole become such points, exactly, when their image places are scaled with their depth.
-    half = height / 2
-    points = np.stack([(x - (left + width / 2 - 0.5)) * z / half, ((top + half - 0.5) - y) * z / half, -z], axis=1)
-    points = points.astype(np.float32)[quads].reshape(1, -1, 3)
-    first = 4 * np.arange(len(seen), dtype=np.int32)[:, None]
-    triangles = (first + np.array([0, 1, 2, 0, 2, 3], np.int32)).reshape(1, -1, 3)
-    view = (np.eye(4, dtype=np.float32), np.pi / 2, NEAR_M, FAR_M, _settings())
-
+    values[..., 2] = (_brightness(vertices, normals, camera, light) / _BRIGHTEST)[quads]
     fine = (height * supersample, width * supersample)
     texel, deep = cv2.triangleRasterize(
-        points,
-        triangles,
-        values.reshape(1, -1, 3),
-        np.zeros((*fine, 3), np.float32),
-        np.full(fine, FAR_M, np.float32),
-        *view,
+        *triangles, values.reshape(1, -1, 3), np.zeros((*fine, 3), np.float32), _empty(*fine), *_view()
     )
-    sharp = cv2.triangleRasterizeDepth(points, triangles, np.full((height, width), FAR_M, np.float32), *view)
-
     albedo = cv2.remap(texture, texel[..., 0] * size[0], texel[..., 1] * size[1], cv2.INTER_NEAREST)
     lit = texel[..., 2] * _BRIGHTEST
     colour = np.minimum(cv2.multiply(albedo, cv2.merge([lit, lit, lit]), dtype=cv2.CV_32F), 255)
     solid = (deep < FAR_M).astype(np.float32)
     colour, coverage = (cv2.resize(w, (width, height), interpolation=cv2.INTER_AREA) for w in (colour, solid))
-    # Half covered: an even number of samples often ties, and then the pixel's centre decides.
-    mask = supersample**2 * coverage + (sharp < FAR_M) > (supersample**2 + 1) / 2
-    return Layer(left, top, colour, coverage, mask, sharp)
+    middle = slice(supersample // 2, None, supersample)
+    return Layer(left, top, colour, coverage, _half_covered(coverage, x, y, quads, triangles), deep[middle, middle])
 
 
 def _image_places(camera, vertices):
@@ -146,6 +128,64 @@ def _image_places(camera, vertices):
     matrix = camera.matrix.astype(np.float32)
     u, v, z = matrix[:, :3] @ vertices.T + matrix[:, 3:]
     return u / z, v / z, z
+
+
+def _faces_camera(x, y, quads):
+    """Which quads (Q,) show their front: those whose diagonals turn counter-clockwise, y pointing down."""
+    (ax, bx, cx, dx), (ay, by, cy, dy) = ([w[quads[:, k]] for k in range(4)] for w in (x, y))
+    return (cx - ax) * (dy - by) < (cy - ay) * (dx - bx)
+
+
+def _triangles(x, y, z, quads, width, height):
+    """Vertices (1, 4 Q, 3) and triangles (1, 2 Q, 3) of quads for OpenCV's rasteriser; x and y count from the box.
+
+    It wants points before a pinhole of 90 degrees that looks at the middle of the picture. Those of any other pinhole
+    become such points, exactly, when their image places are scaled with their depth.
+    """
+    half = height / 2
+    points = np.stack([(x - (width / 2 - 0.5)) * z / half, (half - 0.5 - y) * z / half, -z], axis=1)
+    first = 4 * np.arange(len(quads), dtype=np.int32)[:, None]
+    triangles = first + np.array([0, 1, 2, 0, 2, 3], np.int32)
+    return points.astype(np.float32)[quads].reshape(1, -1, 3), triangles.reshape(1, -1, 3)
+
+
+def _view():
+    """What comes last in each call of OpenCV's rasteriser: camera pose, field of view, depth range, settings."""
+    return np.eye(4, dtype=np.float32), np.pi / 2, NEAR_M, FAR_M, _settings()
+
+
+def _half_covered(coverage, x, y, quads, triangles):
+    """Mask (h, w) of the pixels at least half covered.
+
+    A few samples decide too little on the outline, so the quads that may touch it are drawn there once more, finer.
+    """
+    height, width = coverage.shape
+    covered = coverage > 0.99
+    unsure = (coverage > 0) & ~covered
+    points, corners = triangles
+    corners = corners.reshape(-1, 6)[_touching(unsure, x, y, quads)].reshape(1, -1, 3)
+    deep = cv2.triangleRasterizeDepth(points, corners, _empty(height * _FINE, width * _FINE), *_view())
+    share = cv2.resize((deep < FAR_M).astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA)
+    return covered | (unsure & (share >= 128))
+
+
+def _touching(pixels, x, y, quads):
+    """Which quads (Q,) have a bounding box that meets any of the marked pixels (h, w)."""
+    total = cv2.integral(pixels.astype(np.uint8))
+    edges = []
+    for w, size in ((y, pixels.shape[0]), (x, pixels.shape[1])):
+        whole = np.clip(np.rint(w), -1, size).astype(np.int32)
+        a, b, c, d = (whole[quads[:, k]] for k in range(4))
+        low = np.minimum(np.minimum(a, b), np.minimum(c, d))
+        high = np.maximum(np.maximum(a, b), np.maximum(c, d)) + 1
+        edges += [np.clip(low, 0, size), np.clip(high, 0, size)]
+    top, bottom, left, right = edges
+    return total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left] > 0
+
+
+def _empty(height, width):
+    """A depth buffer with nothing in it."""
+    return np.full((height, width), FAR_M, np.float32)
 
 
 def _box(left, top, right, bottom, camera):

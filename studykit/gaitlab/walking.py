@@ -124,7 +124,8 @@ def walk(figure, style, n_frames, fps, rng, direction=-1):
     """
     pad = int(np.ceil(0.5 * fps))  # frames solved before and after, so that the ends are like the middle
     time = (np.arange(n_frames + 2 * pad) - pad) / fps
-    phase, phase_at = _phases(style, time, rng)
+    stride_rng, gain_rng, line_rng = rng.spawn(3)
+    phase, phase_at = _phases(style, time, stride_rng)
     pelvis = {
         "tilt": np.radians(schwartz_curve("pelvic_tilt", phase) - STANDING_TILT_DEG),
         "obliquity": np.radians(schwartz_curve("pelvic_obliquity", phase) * style.gain["obliquity"]),
@@ -133,7 +134,7 @@ def walk(figure, style, n_frames, fps, rng, direction=-1):
     }
     # Phase of each side: (time, side); the right foot strikes half a cycle after the left.
     sided = phase[:, None] + [0.0, 0.5]
-    wanted = _leg_angles(style, phase, sided, rng)
+    wanted = _leg_angles(style, phase, sided, gain_rng)
     foot = _foot_points(figure)
     path, legs = _solve(figure, style, foot, wanted, sided % 1, pelvis, fps)
     rotations, root, angles = _pose(figure, style, foot, path, legs, phase, sided % 1, pelvis)
@@ -141,10 +142,10 @@ def walk(figure, style, n_frames, fps, rng, direction=-1):
     # Into the world: a slightly oblique line, its middle in the middle of the walkway, soles on the floor.
     keep = slice(pad, pad + n_frames)
     rotations, root, angles = rotations[keep], root[keep], angles[keep]
-    heading = np.radians(direction * 90 + np.clip(rng.normal(0, 0.7), -1.5, 1.5))
+    heading = np.radians(direction * 90 + np.clip(line_rng.normal(0, 0.7), -1.5, 1.5))
     turn = rotation("y", heading)
     middle = np.array([0, 0, (root[0, 2] + root[-1, 2]) / 2])
-    line = np.array([0, SOLE_M, np.clip(rng.normal(0, 0.04), -0.1, 0.1)])
+    line = np.array([0, SOLE_M, np.clip(line_rng.normal(0, 0.04), -0.1, 0.1)])
     root = (root - middle) @ turn.T + line
     rotations = turn @ rotations
     u = sided[keep] % 1
@@ -161,9 +162,11 @@ def walk(figure, style, n_frames, fps, rng, direction=-1):
 
 def _phases(style, time, rng):
     """Phase of the left foot's cycle at each time, strides of varying length; and its inverse, phase to time."""
-    n_strides = int(np.ceil((time[-1] - time[0]) / style.stride_s * 1.1)) + 3
+    first = -0.6  # s, before any frame that is solved
+    n_strides = int((time[-1] - first) / style.stride_s * 1.1) + 4
+    begun = rng.random()  # share of the first stride that lies before
     strides = style.stride_s * np.clip(rng.normal(1, 0.018, n_strides), 0.94, 1.06)
-    start = time[0] - rng.random() * strides[0]
+    start = first - begun * strides[0]
     edges = start + np.concatenate([[0], np.cumsum(strides)])
     number = np.arange(len(edges))
     return np.interp(time, edges, number), lambda phase: np.interp(phase, number, edges)
@@ -174,7 +177,7 @@ def _events(phase_at, last_s):
     events = []
     for side, shift in zip(SIDES, (0.0, 0.5), strict=True):
         for name, phase in (("heel_strike", HEEL_CONTACT[0]), ("toe_off", BALL_CONTACT[1])):
-            times = phase_at(np.arange(1, 400) + phase - shift)
+            times = phase_at(np.arange(400) + phase - shift)
             times = times[np.diff(times, prepend=-np.inf) > 0]  # beyond the last stride the inverse stands still
             events += [(float(t), side, name) for t in times if 0 <= t <= last_s]
     return sorted(events)
@@ -185,9 +188,10 @@ def _leg_angles(style, phase, sided, rng):
     cycle = np.floor(sided).astype(int)
     tilt = schwartz_curve("pelvic_tilt", phase)
     wanted = np.empty((*sided.shape, 3))
+    jitter = 1 + 0.02 * rng.normal(size=(cycle.max() + 2, 3))
     for j, joint in enumerate(("hip", "knee", "ankle")):
         mean = SCHWARTZ[joint][0] if joint == "hip" else 0.0
-        size = style.gain[joint] * (1 + 0.02 * rng.normal(size=cycle.max() + 2))
+        size = style.gain[joint] * jitter[:, j]
         for s, sign in enumerate((1, -1)):
             angle = (schwartz_curve(joint, sided[:, s]) - mean) * size[cycle[:, s]] + mean
             wanted[:, s, j] = angle + style.offset[joint] + sign * style.asymmetry[joint]
