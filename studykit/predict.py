@@ -27,7 +27,8 @@ from studykit.tracks import build_tracks, load_tracks, log_step, save_tracks
 from studykit.video import check_equal_length, probe, read_frames
 from studykit.views import mirror_frame
 
-_SURE = 0.5  # confidence from which a keypoint helps to place the crop
+_SURE = 0.5  # share of the frame's best confidence from which a keypoint helps to place the crop
+_ANYBODY = 0.1  # best confidence below which a frame counts as empty; a network trained briefly is never sure
 _MEMORY = 8  # frames from which the crop's motion is extrapolated
 _OFF_CENTRE = 0.2  # how far from the crop's centre the person may be before the frame is done again, share of the crop
 
@@ -57,6 +58,11 @@ class Predictor:
     scale: float = 1.0
     crop: tuple | None = None
     multiple: int = 32
+
+    @property
+    def reach(self):
+        """How far from the middle of a crop its edges are, px of the frame, (2,)."""
+        return np.array(self.crop) / 2 / self.scale
 
     def around(self, frames, centres):
         """Keypoints (N, K, 3) in px of the frames, looked for in crops around centres (N, 2)."""
@@ -116,7 +122,7 @@ def _follow(predictor, chunk, expected):
     if expected is None:
         expected = _search(predictor, chunk)
     found = predictor.around(chunk, expected)
-    centres = person_centre(found)
+    centres = person_centre(found, predictor.reach)
     off = np.abs(centres - expected).max(axis=1) * predictor.scale > _OFF_CENTRE * min(predictor.crop)
     lost = np.flatnonzero(off | np.isnan(centres).any(axis=1))
     if len(lost):
@@ -124,14 +130,15 @@ def _follow(predictor, chunk, expected):
         again = predictor.around(frames, _search(predictor, frames))
         better = again[..., 2].mean(axis=1) > found[lost, :, 2].mean(axis=1)
         found[lost[better]] = again[better]
-        centres = person_centre(found)
+        centres = person_centre(found, predictor.reach)
     return found, centres
 
 
 def _search(predictor, frames):
     """Centres (N, 2) of the person: looked for in the first and the last whole frame, on a line between them."""
     ends = sorted({0, len(frames) - 1})
-    centres = person_centre(np.concatenate([predictor.whole([frames[i]]) for i in ends]))
+    found = np.concatenate([predictor.whole([frames[i]]) for i in ends])
+    centres = person_centre(found, predictor.reach)
     good = np.isfinite(centres).all(axis=1)
     if not good.any():
         middle = (np.array(frames[0].shape[1::-1]) - 1) / 2
@@ -140,13 +147,28 @@ def _search(predictor, frames):
     return np.stack([np.interp(at, np.array(ends)[good], centres[good, axis]) for axis in (0, 1)], axis=1)
 
 
-def person_centre(found):
-    """Centre (N, 2) of the box around the keypoints that are sure; NaN where fewer than half are."""
-    sure = found[..., 2] >= _SURE
-    enough = sure.sum(axis=1) * 2 >= found.shape[1]
+def person_centre(found, reach=np.inf):
+    """Centre of the box around the keypoints that are sure, as sure goes in their frame.
+
+    Parameters
+    ----------
+    found : ndarray (N, K, 3)
+        x, y, px, and confidence.
+    reach : float or ndarray (2,)
+        Keypoints farther than this from the median of the sure ones, px, are strays and left out.
+
+    Returns
+    -------
+    ndarray (N, 2), NaN where the frame looks empty or fewer than half of the keypoints are sure and near each other.
+    """
+    best = found[..., 2].max(axis=1, keepdims=True)
+    sure = (found[..., 2] >= _SURE * best) & (best >= _ANYBODY)
     centres = np.full((len(found), 2), np.nan)
-    points = np.where(sure[..., None], found[..., :2], np.nan)[enough]
-    centres[enough] = (np.nanmin(points, axis=1) + np.nanmax(points, axis=1)) / 2
+    for n, points in enumerate(found[..., :2]):
+        if sure[n].any():
+            near = (np.abs(points - np.median(points[sure[n]], axis=0)) <= reach).all(axis=1) & sure[n]
+            if near.sum() * 2 >= len(points):
+                centres[n] = (points[near].min(axis=0) + points[near].max(axis=0)) / 2
     return centres
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from studykit.predict import Predictor, ahead, cut_off, predict_frames, predict_study, predict_video
+from studykit.predict import Predictor, ahead, cut_off, person_centre, predict_frames, predict_study, predict_video
 from studykit.skeletons import SKELETONS
 from studykit.study import recording_name
 from studykit.targets import decode_scores
@@ -26,13 +26,13 @@ PLANES = np.array([[1, -1, -1], [-1, 1, -1], [-1, -1, 1], [1, 1, -1], [1, -1, 1]
 LIMITS = np.array([0.4, 0.4, 0.4, 1.4, 1.4, 1.4])
 
 
-def dot_network():
+def dot_network(gain=40.0, bias=0.0):
     """Score maps at stride 8 of six colours; no location refinement."""
     image = keras.Input((None, None, 3), name="image")
     x = layers.AveragePooling2D(8)(image)
     scores = layers.Conv2D(6, 1, name="scores")
     model = keras.Model(image, scores(x), name="dots")
-    scores.set_weights([40 * PLANES.T[None, None] / 230, -40 * LIMITS])
+    scores.set_weights([gain * PLANES.T[None, None] / 230, bias - gain * LIMITS])
     return model
 
 
@@ -94,6 +94,22 @@ def test_person_who_enters_late_is_found(dots):
     assert (found[:13, :, 2] < 0.01).all()
     error = np.linalg.norm(found[13:, :, :2] - truth_of_dots(30, enters=13)[13:], axis=-1)
     assert error.max() < 8 and (found[13:, :, 2] > 0.5).all()
+
+
+def test_network_that_is_never_sure_is_followed_too(dots):
+    # As after a short training: right places, confidences below one half.
+    shy = Predictor(dot_network(gain=6.0, bias=-4.4), NAMES, decode, scale=0.5, crop=(112, 112), multiple=8)
+    found = found_in(shy, walk_of_dots(20))
+    assert found[..., 2].min() > 0.1 and found[..., 2].max() < 0.5
+    assert np.linalg.norm(found[..., :2] - truth_of_dots(20), axis=-1).max() < 8
+
+
+def test_person_is_where_most_of_the_keypoints_are():
+    around = np.array([[100, 50, 0.4], [110, 90, 0.5], [95, 130, 0.3], [90, 170, 0.4], [105, 175, 0.3]])
+    stray, unsure = [700, 300, 0.5], [300, 20, 0.05]
+    found = np.array([[*around, stray], [*around, unsure], [[*xy, 0.01] for xy in [*around[:, :2], stray[:2]]]])
+    centres = person_centre(found, reach=np.array([100, 150]))
+    np.testing.assert_allclose(centres, [[100, 112.5], [100, 112.5], [np.nan, np.nan]])
 
 
 def test_batches_do_not_change_what_is_found(dots):
