@@ -50,6 +50,9 @@ class Predictor:
         Size of the crops, network px; None: the network always sees whole frames.
     multiple : int
         Sizes that the network takes are multiples of this.
+    anchor : str or None
+        Keypoint on which crops are centred; None: the box around all. The network must have been trained alike: a box
+        around one labelled leg tells it which leg to find, and a crop placed by a mistake then repeats the mistake.
     """
 
     model: Any
@@ -58,11 +61,19 @@ class Predictor:
     scale: float = 1.0
     crop: tuple | None = None
     multiple: int = 32
+    anchor: str | None = None
 
     @property
     def reach(self):
         """How far from the middle of a crop its edges are, px of the frame, (2,)."""
         return np.array(self.crop) / 2 / self.scale
+
+    def centre(self, found):
+        """Where crops of these keypoints (N, K, 3) belong, (N, 2), px; NaN where nobody is found."""
+        centres = person_centre(found, self.reach)
+        if self.anchor is None:
+            return centres
+        return np.where(np.isnan(centres), np.nan, found[:, self.keypoints.index(self.anchor), :2])
 
     def around(self, frames, centres):
         """Keypoints (N, K, 3) in px of the frames, looked for in crops around centres (N, 2)."""
@@ -122,7 +133,7 @@ def _follow(predictor, chunk, expected):
     if expected is None:
         expected = _search(predictor, chunk)
     found = predictor.around(chunk, expected)
-    centres = person_centre(found, predictor.reach)
+    centres = predictor.centre(found)
     off = np.abs(centres - expected).max(axis=1) * predictor.scale > _OFF_CENTRE * min(predictor.crop)
     lost = np.flatnonzero(off | np.isnan(centres).any(axis=1))
     if len(lost):
@@ -130,7 +141,7 @@ def _follow(predictor, chunk, expected):
         again = predictor.around(frames, _search(predictor, frames))
         better = again[..., 2].mean(axis=1) > found[lost, :, 2].mean(axis=1)
         found[lost[better]] = again[better]
-        centres = person_centre(found, predictor.reach)
+        centres = predictor.centre(found)
     return found, centres
 
 
@@ -138,7 +149,7 @@ def _search(predictor, frames):
     """Centres (N, 2) of the person: looked for in the first and the last whole frame, on a line between them."""
     ends = sorted({0, len(frames) - 1})
     found = np.concatenate([predictor.whole([frames[i]]) for i in ends])
-    centres = person_centre(found, predictor.reach)
+    centres = predictor.centre(found)
     good = np.isfinite(centres).all(axis=1)
     if not good.any():
         middle = (np.array(frames[0].shape[1::-1]) - 1) / 2

@@ -216,9 +216,10 @@ class Augmentation:
         Largest logarithm of height against width, either way: people of other proportions.
     shift : float
         Largest shift of the centre as a share of the result's size, either way and axis.
-    centre : {"person", "image", "anywhere"}
-        What is brought to the middle before the shift: the known keypoints (or the box), the image's centre, or any
-        point of the image.
+    centre : {"person", "image", "anywhere"} or the name of a keypoint
+        What is brought to the middle before the shift: the known keypoints (or the box), the image's centre, any
+        point of the image, or one keypoint. Where only one leg is labelled, "person" would tell by the place of the
+        picture which leg that is.
     anywhere : float
         Share of draws that use "anywhere" whatever `centre` says, so that background is seen too.
     flip : float
@@ -255,18 +256,20 @@ class Augmentation:
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         turn = scale * turn @ np.diag([1 / longer, longer])
         to = (size - 1) / 2 + rng.uniform(-1, 1, 2) * self.shift * size
-        matrix = np.column_stack([turn, to - turn @ self._centre(still, rng)])
+        matrix = np.column_stack([turn, to - turn @ self._centre(still, keypoints, rng)])
         out = warp(still, matrix, self.width, self.height)
         return replace(out, image=self._recolour(out.image, rng))
 
-    def _centre(self, still, rng):
+    def _centre(self, still, keypoints, rng):
         size = np.array([still.image.shape[1], still.image.shape[0]])
         if self.centre == "anywhere" or rng.random() < self.anywhere:
             return rng.uniform(0, size)
+        if self.centre in keypoints and still.keypoints[list(keypoints).index(self.centre), 2] > 0:
+            return still.keypoints[list(keypoints).index(self.centre), :2]
         known = still.keypoints[still.keypoints[:, 2] > 0, :2]
-        if self.centre == "person" and len(known):
+        if self.centre != "image" and len(known):
             return (known.min(axis=0) + known.max(axis=0)) / 2
-        if self.centre == "person" and still.box is not None:
+        if self.centre != "image" and still.box is not None:
             return np.array(still.box[:2]) + np.array(still.box[2:]) / 2
         return (size - 1) / 2
 

@@ -33,6 +33,9 @@ class Settings:
         Network px a px of the video (`scale_for`).
     crop_width_px, crop_height_px : int
         What the network sees of the scaled frame, multiples of `output_stride`.
+    anchor : str
+        Keypoint on which crops are centred, in training, judging and tracking alike. The hip: both are at one place in
+        the picture, whereas a box around the labelled leg would tell the network which leg is the near one.
     radius_px : float
         Cells this near to a keypoint count as hits (DeepLabCut's `pos_dist_thresh`, 17), network px.
     offset_weight : float
@@ -53,12 +56,13 @@ class Settings:
     scale: float = 0.8
     crop_width_px: int = 176
     crop_height_px: int = 240
+    anchor: str = "hip"
     radius_px: float = 12.0
     offset_weight: float = 0.05
     zoom: float = 1.33
     rotation_deg: float = 15.0
-    stretch: float = 0.2
-    shift: float = 0.1
+    stretch: float = 0.1
+    shift: float = 0.15
     anywhere: float = 0.1
     colour: float = 0.5
     blur_px: float = 1.0
@@ -104,6 +108,7 @@ class Settings:
             rotation_deg=self.rotation_deg,
             stretch=self.stretch,
             shift=self.shift,
+            centre=self.anchor,
             anywhere=self.anywhere,
             colour=self.colour,
             blur_px=self.blur_px,
@@ -132,6 +137,7 @@ class Settings:
             scale=self.scale,
             crop=(self.crop_width_px, self.crop_height_px),
             multiple=self.output_stride,
+            anchor=self.anchor,
         )
 
 
@@ -163,7 +169,7 @@ def load_network(folder):
 
 
 def still_errors(model, settings, stills, batch_size=16):
-    """Errors on labelled frames, each cropped around its labels.
+    """Errors on labelled frames, each cropped around its labelled anchor (`Settings.anchor`).
 
     Parameters
     ----------
@@ -182,7 +188,7 @@ def still_errors(model, settings, stills, batch_size=16):
     size = settings.crop_width_px, settings.crop_height_px
     for start in range(0, len(stills), batch_size):
         some = [stills[n] for n in range(start, min(start + batch_size, len(stills)))]
-        maps = [_around_person(still, settings.scale, *size) for still in some]
+        maps = [_around_anchor(still, settings, *size) for still in some]
         images = np.stack([warp(still, matrix, *size).image for still, matrix in zip(some, maps, strict=True)])
         found = settings.decode(model.predict_on_batch(images))
         for still, matrix, points in zip(some, maps, found, strict=True):
@@ -197,7 +203,10 @@ def still_errors(model, settings, stills, batch_size=16):
     return pd.DataFrame(rows, columns=[*columns, "confidence"])
 
 
-def _around_person(still, scale, width, height):
-    known = still.keypoints[still.keypoints[:, 2] > 0, :2]
-    centre = (known.min(axis=0) + known.max(axis=0)) / 2 if len(known) else np.array(still.image.shape[1::-1]) / 2
-    return np.array([[scale, 0, (width - 1) / 2 - scale * centre[0]], [0, scale, (height - 1) / 2 - scale * centre[1]]])
+def _around_anchor(still, settings, width, height):
+    """Crop (2, 3) that brings the anchor to the middle; without its label, the middle of the others."""
+    x, y, known = still.keypoints[settings.keypoints.index(settings.anchor)]
+    if not known:
+        x, y = np.median(still.keypoints[still.keypoints[:, 2] > 0, :2], axis=0)
+    scale = settings.scale
+    return np.array([[scale, 0, (width - 1) / 2 - scale * x], [0, scale, (height - 1) / 2 - scale * y]])

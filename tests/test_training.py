@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from keras import layers
 
+from studykit.stills import Still, StillSet
 from studykit.training import LossNotFinite, compile_model, fit, save_model
-from studykit.view_network import Settings, load_network, save_network
+from studykit.view_network import Settings, load_network, save_network, still_errors
 
 TINY = Settings(backbone="resnet18", width=4, crop_width_px=32, crop_height_px=32)
 STEPS = 12
@@ -128,3 +129,23 @@ def test_failed_saving_keeps_the_old_file(tmp_path):
 def test_settings_name_what_does_not_fit():
     with pytest.raises(ValueError, match=r"crop_width_px: expected a multiple of 16, got 150; crop_height_px: .* 200"):
         Settings(crop_width_px=150, crop_height_px=200)
+
+
+def test_crops_do_not_tell_which_leg_is_labelled():
+    # Were they centred on the labelled leg, the network could find it without looking at the picture.
+    names = TINY.keypoints
+    image = np.random.default_rng(4).integers(0, 255, (120, 160, 3), dtype=np.uint8)
+    near = np.array([[80, 20], [82, 60], [70, 80], [60, 100], [64, 104], [52, 105]])
+    far = near.copy()
+    far[2:, 0] = 164 - near[2:, 0]  # the other leg: same neck and hip, feet on the other side
+    stills = [Still(image, np.column_stack([p, np.full(6, 2)]).astype(np.float32)) for p in (near, far)]
+    move = Settings(crop_width_px=64, crop_height_px=64).augmentation()
+    for seed in range(5):
+        one, other = (move(still, names, np.random.default_rng(seed)).image for still in stills)
+        np.testing.assert_array_equal(one, other)
+    predictor = TINY.predictor(None)
+    found = np.stack([np.column_stack([p, np.full(6, 0.9)]) for p in (near, far)]).astype(float)
+    centres = predictor.centre(found)
+    np.testing.assert_array_equal(centres[0], centres[1])
+    errors = still_errors(TINY.build(), TINY, StillSet(stills, names))
+    np.testing.assert_allclose(*errors[["x_px", "y_px"]].to_numpy().reshape(2, 6, 2), atol=1e-4)
