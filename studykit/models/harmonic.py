@@ -8,7 +8,8 @@ magnitudes is that of Worrall et al., where the author's library gates them.
 import keras
 from keras import layers
 
-from studykit.models.harmonic_layers import ComplexConcatenate, ComplexDropout, ComplexReLU, HarmonicConv2D, Magnitude
+from studykit.models.complex_layers import ComplexConcatenate, ComplexDropout, ComplexReLU, Magnitude
+from studykit.models.harmonic_layers import HarmonicConv2D
 from studykit.models.unet import check_input_size, mask_head
 
 
@@ -17,14 +18,13 @@ def harmonic_unet(
     *,
     widths=(64, 128, 256, 512, 1024),
     kernel_size=3,
-    up_kernel_size=3,
+    up_kernel_size=None,
     radii=None,
     ring_width=0.5,
     dropout=0.3,
     batch_normalization=True,
     momentum=0.99,
     mode="auto",
-    upsampling="nearest",
     head=mask_head,
     name="harmonic_unet",
 ):
@@ -38,9 +38,10 @@ def harmonic_unet(
     ----------
     input_shape, widths, head, name
         As `unet`; widths are even.
-    kernel_size, up_kernel_size : int
-        Odd, px. 5x5 filters with their smoother rings follow the angles between multiples of 90 degrees better;
-        an `up_kernel_size` of 1 saves time.
+    kernel_size : int
+        Odd, px. 5x5 filters, with more rings, follow the angles between multiples of 90 degrees better than 3x3.
+    up_kernel_size : int or None
+        Of the convolution after each up-sampling, odd, px. None: as `kernel_size`; 1 saves time.
     radii, ring_width
         See `harmonic_layers.ring_filters`.
     dropout : float
@@ -51,8 +52,6 @@ def harmonic_unet(
         Of the running means of batch normalization.
     mode : str
         How convolutions are computed, see `HarmonicConv2D`.
-    upsampling : str
-        "nearest" or "bilinear".
 
     Returns
     -------
@@ -68,11 +67,11 @@ def harmonic_unet(
     if any(width % 2 for width in widths):
         raise ValueError(f"{name}: expected even widths, half for each order, got {tuple(widths)}")
 
+    up_kernel_size = kernel_size if up_kernel_size is None else up_kernel_size
+
     def convolution(x, width, size, place, real_input=False):
-        x = HarmonicConv2D(
-            width // 2, size, real_input=real_input, radii=radii if size == kernel_size else None,
-            ring_width=ring_width, mode=mode, name=place,
-        )(x)  # fmt: skip
+        rings = {"radii": radii if size == kernel_size else None, "ring_width": ring_width}
+        x = HarmonicConv2D(width // 2, size, real_input=real_input, mode=mode, name=place, **rings)(x)
         return ComplexReLU(batch_normalization, momentum, name=f"{place}_relu")(x)
 
     def pair(x, width, place, real_input=False):
@@ -92,7 +91,7 @@ def harmonic_unet(
     x = ComplexDropout(dropout, name="bottom_dropout")(x)
     for level in range(len(widths) - 1, 0, -1):
         width = widths[level - 1]
-        x = layers.UpSampling2D(2, interpolation=upsampling, name=f"up{level}_upsample")(x)
+        x = layers.UpSampling2D(2, name=f"up{level}_upsample")(x)
         x = convolution(x, width, up_kernel_size, f"up{level}_conv0")
         x = ComplexConcatenate(name=f"up{level}_concatenate")([skips.pop(), x])
         x = pair(x, width, f"up{level}")
