@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -225,6 +226,10 @@ def _kernel(scratch, threads):
         def __init__(self, **kwargs):
             super().__init__(**kwargs, transport="ipc", connection_file=str(Path(scratch) / "kernel.json"))
             self._kernel_spec = spec
+
+        def start_kernel(self, **kwargs):
+            """With what libraries write past Python, such as TensorFlow's greetings, kept from the terminal."""
+            return super().start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **kwargs)
 
     return Kernel
 
