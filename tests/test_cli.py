@@ -35,7 +35,7 @@ def test_import_writes_tracks(capsys, tmp_path):
     [
         (["check", "none.csv"], "studykit check: none.csv: expected a Study table"),
         (["study", "none.yaml"], "none.yaml: expected a configuration file, got none"),
-        (["fetch", "nothing"], "studykit fetch: fetch: expected one of pose2sim-demo"),
+        (["fetch", "nothing"], "expected one of pose2sim-demo"),
         (["execute", "smoke", "99_none"], "studykit execute: study smoke: expected one of 00_data, 40_train_views"),
     ],
 )
