@@ -34,7 +34,9 @@ _DATA = {
     "pose2sim": ("Real video.", "One person before synchronized cameras, the demonstration recording of Pose2Sim."),
     "table": ("Your recordings.", "As listed in the Study table of this configuration."),
 }
-_UNITS = {
+_UNITS = {  # of two that fit, the first one counts
+    "per_s": "/s",
+    "ms_per_frame": "ms/frame",
     "percent": "%",
     "m_s": "m/s",
     "ms": "ms",
