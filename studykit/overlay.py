@@ -67,8 +67,20 @@ def write_overlay(views, path, *, scale=0.6, p_cutoff=0.6, quality=26):
     """
     streams = [_drawn(video, tracks, name, scale, p_cutoff) for name, (video, tracks) in views.items()]
     first = probe(next(iter(views.values()))[0])
-    frames = (np.concatenate(images, axis=0) for images in zip(*streams, strict=False))
+    frames = (_stacked(images) for images in zip(*streams, strict=False))
     return write_video(frames, path, first.fps, quality=quality)
+
+
+def _stacked(images):
+    """Images of any size one above the other on black, even sizes as the encoder wants them."""
+    width = max(image.shape[1] for image in images)
+    width, height = width + width % 2, sum(image.shape[0] for image in images)
+    out = np.zeros((height + height % 2, width, 3), np.uint8)
+    top = 0
+    for image in images:
+        out[top : top + image.shape[0], : image.shape[1]] = image
+        top += image.shape[0]
+    return out
 
 
 def _drawn(video, tracks, name, scale, p_cutoff):
