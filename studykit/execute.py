@@ -69,7 +69,7 @@ def execute(config, name, threads=None):
         raise ValueError(f"study {config.name}: expected one of {', '.join(runs)}, got {name!r}")
     run = runs[name]
     reports = resolve(run.parameters["reports"])
-    with alone(run.done.with_name(f".{name}.lock"), f"{name} of study {config.name}", wait=True):
+    with alone(run.done.with_name(f".{run.done.name}.lock"), f"{name} of study {config.name}", wait=True):
         inputs = [result for other in run.reads for result in runs[other].results] + run.files()
         depends = {
             "parameters": run.parameters,

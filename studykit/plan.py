@@ -20,7 +20,13 @@ class _Entry(BaseModel):
     reads: list[str] = []
     writes: list[str] = []
     threads: int = 1
-    when: dict[str, str | bool] = {}
+    when: dict[str, str | bool | list[str]] = {}
+    runs: dict[str, dict] = {}
+
+    def fits(self, config):
+        """Whether it is part of a study."""
+        wanted = {name: value if isinstance(value, list) else [value] for name, value in self.when.items()}
+        return all(getattr(config, name) in values for name, values in wanted.items())
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class Run:
     Attributes
     ----------
     name : str
+        The notebook's, or `notebook/variant` where one notebook runs several times.
     notebook : pathlib.Path
     reads : tuple of str
         Runs whose results it reads.
@@ -76,8 +83,8 @@ def folders(config):
 def plan(config):
     """The runs of a study in order, all parameters checked before anything starts.
 
-    Each notebook gets of `seed`, `dataset`, `pose`, `truth`, `derived` and `reports` what it declares, then what
-    the configuration's section of its name says.
+    Each notebook gets of `seed`, `dataset`, `stills`, `pose`, `truth`, `derived` and `reports` what it declares, then
+    what makes it one variant of several, then what the configuration says of the notebook and of the run.
 
     Parameters
     ----------
@@ -96,37 +103,47 @@ def plan(config):
     """
     table = yaml.safe_load((project_root() / "workflow" / "notebooks.yaml").read_text(encoding="utf-8"))
     table = {name: _Entry.model_validate(entry or {}) for name, entry in table.items()}
-    part = [n for n, entry in table.items() if all(getattr(config, k) == v for k, v in entry.when.items())]
+    variants = {name: config.runs.get(name, entry.runs) for name, entry in table.items()}
+    names = {name: [f"{name}/{variant}" for variant in variants[name]] or [name] for name in table}
+    known = [*table, *(run for name in table if variants[name] for run in names[name])]
     faults = [
-        f"notebooks: expected one of {', '.join(table)}, got {name!r}" for name in config.notebooks if name not in table
+        f"{section}: expected one of {', '.join(known)}, got {name!r}"
+        for section in ("notebooks", "runs")
+        for name in getattr(config, section)
+        if name not in known
     ]
     runs = {}
-    for name in part:
-        try:
-            runs[name] = _run(name, table[name], part, config)
-        except ValueError as error:
-            faults.append(str(error))
+    part = {name: names[name] for name, entry in table.items() if entry.fits(config)}
+    for notebook in part:
+        for name in names[notebook]:
+            try:
+                runs[name] = _run(name, table[notebook], variants[notebook], part, config)
+            except ValueError as error:
+                faults.append(str(error))
     if faults:
         raise ValueError(f"study {config.name}: " + "; ".join(faults))
     return runs
 
 
-def _run(name, entry, part, config):
-    notebook = project_root() / "notebooks" / f"{name}.ipynb"
+def _run(name, entry, variants, part, config):
+    stem, _, variant = name.partition("/")
+    notebook = project_root() / "notebooks" / f"{stem}.ipynb"
     if not notebook.is_file():
         raise FileNotFoundError(f"{notebook}: expected a notebook, got none; workflow/notebooks.yaml names it")
-    common = config.model_dump(include={"seed", "dataset", "pose", "truth"}) | folders(config)
+    common = config.model_dump(include={"seed", "dataset", "stills", "pose", "truth"}) | folders(config)
+    common |= {"run": variant} if variant else {}
     declared = read_parameters(notebook)
     given = {key: value for key, value in common.items() if key in declared}
+    given |= variants.get(variant, {}) | config.notebooks.get(stem, {}) | config.notebooks.get(name, {})
     derived = resolve(common["derived"])
     return Run(
         name=name,
         notebook=notebook,
-        reads=tuple(other for other in entry.reads if other in part),
-        results=tuple(derived / result for result in entry.writes),
+        reads=tuple(run for other in entry.reads for run in part.get(other, [])),
+        results=tuple(derived / result.format(run=variant) for result in entry.writes),
         done=derived / "done" / name,
         threads=entry.threads,
-        parameters=validate(notebook, given | config.notebooks.get(name, {})),
+        parameters=validate(notebook, given),
     )
 
 

@@ -23,8 +23,9 @@ _KEY = ["participant", "trial", "view"]
 class StudyConfig(BaseModel):
     """One run of the study: which data, which steps, and every number that differs from a notebook's own.
 
-    `notebooks` maps a notebook's name to parameters that override those of its parameters cell, which is where each
-    parameter's type, range and meaning stand.
+    `notebooks` maps a notebook's name, or a run's (`notebook/variant`), to parameters that override those of its
+    parameters cell, which is where each parameter's type, range and meaning stand. `runs` maps a notebook that runs
+    several times to its variants, in place of those of `workflow/notebooks.yaml`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,9 +34,11 @@ class StudyConfig(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     seed: int = Field(ge=0)
     dataset: Literal["gaitlab", "table", "bvh", "pose2sim"]
+    stills: Literal["none", "gaitlab", "lsp", "lspet", "mpii", "coco"] = "none"  # pictures for the networks of 10 to 31
     pose: Literal["network", "given"] = "network"  # "given": tracks come with the study, no network is trained
     truth: bool = False  # the study has truth files, so errors can be known
     notebooks: dict[str, dict] = {}
+    runs: dict[str, dict[str, dict]] = {}
 
 
 def load_config(path):

@@ -116,7 +116,7 @@ def test_parameters_of_the_study_explain_themselves(path):
 @pytest.mark.parametrize("config", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_configuration_fits_the_notebooks(config):
     for name, overrides in load_config(config).notebooks.items():
-        validate(ROOT / "notebooks" / f"{name}.ipynb", overrides)
+        validate(ROOT / "notebooks" / f"{name.partition('/')[0]}.ipynb", overrides)
 
 
 def test_default_configuration_equals_the_notebooks_own_parameters():

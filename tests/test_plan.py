@@ -1,0 +1,49 @@
+"""The plan of a study: runs of one notebook, their parameters and results."""
+
+import pytest
+import yaml
+from tiny_study import make_tiny_study
+
+from studykit.plan import plan
+from studykit.study import load_config
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    root = make_tiny_study(tmp_path / "study")
+    monkeypatch.setenv("STUDYKIT_ROOT", str(root))
+    table = yaml.safe_load((root / "workflow/notebooks.yaml").read_text())
+    table["20_doubles"] |= {"runs": {"twice": {"factor": 2.0}, "thrice": {"factor": 3.0}}, "writes": ["{run}.csv"]}
+    (root / "workflow/notebooks.yaml").write_text(yaml.safe_dump(table, sort_keys=False))
+    return root
+
+
+def planned(root, **changes):
+    path = root / "config" / "tiny.yaml"
+    content = yaml.safe_load(path.read_text()) | changes
+    path.write_text(yaml.safe_dump(content))
+    return plan(load_config(path))
+
+
+def test_each_variant_is_a_run_of_its_own(root):
+    runs = planned(root)
+    assert list(runs) == ["10_numbers", "20_doubles/twice", "20_doubles/thrice", "30_sum"]
+    assert runs["20_doubles/thrice"].parameters["factor"] == 3.0
+    assert [path.name for path in runs["20_doubles/thrice"].results] == ["thrice.csv"]
+    assert runs["30_sum"].reads == ("20_doubles/twice", "20_doubles/thrice")
+
+
+def test_a_configuration_chooses_and_tunes_the_variants(root):
+    tuned = {"20_doubles": {"factor": 1.0}, "20_doubles/half": {"factor": 1.5}}
+    runs = planned(root, runs={"20_doubles": {"one": {}, "half": {}}}, notebooks=tuned)
+    assert {name: run.parameters.get("factor") for name, run in runs.items() if "/" in name} == {
+        "20_doubles/one": 1.0,
+        "20_doubles/half": 1.5,
+    }
+
+
+def test_unknown_runs_are_named(root):
+    with pytest.raises(ValueError, match=r"notebooks: expected one of .*20_doubles/twice.*, got '20_doubles/once'"):
+        planned(root, notebooks={"20_doubles/once": {}})
+    with pytest.raises(ValueError, match=r"runs: expected one of .*, got '21_halves'"):
+        planned(root, runs={"21_halves": {"a": {}}})
