@@ -130,8 +130,8 @@ def find_events(tracks, *, reference="neck", method="velocity", min_stride_s=0.6
         The body's position. gait6 has one hip, which stands for their middle.
     method : {"velocity", "distance"}
         "distance": the ankle farthest ahead of and behind the reference (thesis 002).
-        "velocity": the foot (mean of ankle, heel and toe) stops, the toe starts, see `half_speed`, near where foot
-        and toe are farthest ahead and behind.
+        "velocity": the heel stops, the toe starts, see `half_speed`, near where foot (mean of ankle, heel and toe) and
+        toe are farthest ahead and behind.
     min_stride_s : float
 
     Returns
@@ -158,7 +158,7 @@ def find_events(tracks, *, reference="neck", method="velocity", min_stride_s=0.6
         foot, speed = (x["ankle"] + x["heel"] + x["toe"]) / 3, _slope(body, fps)
         ahead = heel_strikes(foot, body, fps, min_stride_s=min_stride_s)
         behind = toe_offs(x["toe"], body, fps, min_stride_s=min_stride_s)
-        strikes = half_speed(foot, fps, ahead, stops=True, speed=speed, before_s=0.04, after_s=0.16)
+        strikes = half_speed(x["heel"], fps, ahead, stops=True, speed=speed, before_s=0.04, after_s=0.16)
         offs = half_speed(x["toe"], fps, behind, stops=False, speed=speed, before_s=0.2, after_s=0.02)
     events = pd.DataFrame(
         {
