@@ -1,12 +1,12 @@
 """Labelled single images of people: sets of them, splits by participant, augmentation, batches for training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from studykit.skeletons import flip_order
+from studykit.skeletons import convert, flip_order
 from studykit.study import split_participants
 
 
@@ -28,6 +28,8 @@ class Still:
         Whoever shares this name shares a side of every split.
     source : str
         Where the image comes from, such as a file and a frame.
+    scene : str
+        Name of the picture that several people share, each of them a still of his or her own; "" for one alone.
     """
 
     image: np.ndarray
@@ -36,6 +38,7 @@ class Still:
     box: tuple | None = None
     participant: str = ""
     source: str = ""
+    scene: str = ""
 
     def __post_init__(self):
         faults = []
@@ -43,6 +46,8 @@ class Still:
             faults.append(f"expected an image (H, W, 3) of uint8, got {self.image.shape} of {self.image.dtype}")
         if np.ndim(self.keypoints) != 2 or np.shape(self.keypoints)[1] != 3:
             faults.append(f"expected keypoints (K, 3), got {np.shape(self.keypoints)}")
+        elif not np.isfinite(self.keypoints).all():
+            faults.append("expected finite keypoints, got NaN or infinity; mark unknown ones by visibility 0")
         if self.mask is not None and self.mask.shape != self.image.shape[:2]:
             faults.append(f"expected a mask of the image's size {self.image.shape[:2]}, got {self.mask.shape}")
         if faults:
@@ -58,17 +63,22 @@ class StillSet(Sequence):
         A list, or anything with a length that gives a Still for a number, such as a reader that loads images late.
     keypoints : sequence of str
         Canonical names of the K keypoints.
-    participants : sequence of str, optional
+    participants, scenes : sequence of str, optional
         One a still; needed when the stills should not be loaded just to know who is in them.
     """
 
-    def __init__(self, stills, keypoints, participants=None):
+    def __init__(self, stills, keypoints, participants=None, scenes=None):
         """Check that the names, the participants and the first still fit together."""
         self.keypoints = tuple(keypoints)
-        self.participants = tuple(participants) if participants is not None else tuple(s.participant for s in stills)
+        loaded = stills if participants is None else [None] * len(stills)
+        self.participants = tuple(participants) if participants is not None else tuple(s.participant for s in loaded)
+        self.scenes = tuple(scenes) if scenes is not None else tuple(s.scene if s else "" for s in loaded)
         self._stills = stills
-        if len(self.participants) != len(stills):
-            raise ValueError(f"expected a participant a still, got {len(self.participants)} for {len(stills)} stills")
+        if not len(self.participants) == len(self.scenes) == len(stills):
+            raise ValueError(
+                f"expected a participant and a scene a still, got {len(self.participants)} and {len(self.scenes)} for "
+                f"{len(stills)} stills"
+            )
         if len(stills) and len(stills[0].keypoints) != len(self.keypoints):
             raise ValueError(
                 f"{stills[0].source or 'stills'}: expected {len(self.keypoints)} keypoints {self.keypoints}, "
@@ -86,7 +96,19 @@ class StillSet(Sequence):
     def subset(self, indices):
         """The stills of these numbers, in this order, as a set of their own."""
         indices = list(indices)
-        return StillSet(_Picked(self._stills, indices), self.keypoints, [self.participants[i] for i in indices])
+        names = ([every[i] for i in indices] for every in (self.participants, self.scenes))
+        return StillSet(_Picked(self._stills, indices), self.keypoints, *names)
+
+    def map(self, change, keypoints=None):
+        """The set with `change(still)` for each still, made when asked for; `keypoints`: names, if they change."""
+        return StillSet(Made(self, change), keypoints or self.keypoints, self.participants, self.scenes)
+
+    def by_scene(self):
+        """Numbers of the stills that share a picture, a list a picture; a still without a scene is alone in its own."""
+        groups = {}
+        for i, scene in enumerate(self.scenes):
+            groups.setdefault(scene or i, []).append(i)
+        return list(groups.values())
 
     def split(self, test_fraction, seed):
         """Two sets that share no participant.
@@ -118,6 +140,119 @@ class _Picked(Sequence):
 
     def __getitem__(self, index):
         return self.items[self.indices[index]]
+
+
+@dataclass(frozen=True)
+class Made(Sequence):
+    """What a function makes of each item of a sequence, when asked for."""
+
+    items: Sequence
+    make: Callable
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        return self.make(self.items[index])
+
+
+def with_skeleton(stills, names, *, lacking=False):
+    """The same stills with other keypoints, found by name or derived as midpoints (`skeletons.convert`).
+
+    Parameters
+    ----------
+    stills : StillSet
+    names : sequence of str
+        Canonical names, such as ``SKELETONS["coco17"].keypoints``.
+    lacking : bool
+        Accept names that the stills do not have; they are unknown (visibility 0) everywhere.
+
+    Returns
+    -------
+    StillSet
+
+    Raises
+    ------
+    ValueError
+        Naming the keypoints that are lacking, unless `lacking`.
+    """
+    names = tuple(names)
+    probe = convert(np.zeros((len(stills.keypoints), 3)), stills.keypoints, names)
+    absent = [name for name, row in zip(names, probe, strict=True) if np.isnan(row).any()]
+    if absent and not lacking:
+        raise ValueError(
+            f"expected stills with {', '.join(absent)}, got {', '.join(stills.keypoints)}; choose a skeleton that the "
+            "data have, or accept that these stay unknown (lacking=True)"
+        )
+
+    def change(still):
+        points = np.nan_to_num(convert(still.keypoints, stills.keypoints, names))
+        return replace(still, keypoints=points.astype(np.float32))
+
+    return stills.map(change, names)
+
+
+def count_known(still):
+    """How many keypoints of a still lie in the picture, seen or occluded."""
+    return int((still.keypoints[:, 2] > 0).sum())
+
+
+def rescale(still, shorter_px):
+    """The whole still with a shorter edge of so many px, the longer one in proportion, by bicubic interpolation.
+
+    Paper 003, section II-A, with 128 px. A picture that shrinks more than twofold is smoothed first.
+    """
+    height, width = still.image.shape[:2]
+    scale = shorter_px / min(height, width)
+    size = (round(width * scale), round(height * scale))
+    image = still.image if scale >= 0.5 else cv2.GaussianBlur(still.image, (0, 0), 0.4 / scale)
+    image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+    mask = still.mask
+    if mask is not None:
+        mask = cv2.resize(
+            mask.astype(np.float32), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        )
+        mask = mask > 0.5
+    zoom = np.array(size) / (width, height)
+    points = np.array(still.keypoints, dtype=np.float32)
+    points[:, :2] = (points[:, :2] + 0.5) * zoom - 0.5
+    matrix = np.column_stack([np.diag(zoom), (zoom - 1) / 2])
+    return replace(still, image=image, mask=mask, keypoints=points, box=_warp_box(still.box, matrix))
+
+
+def crop_person(still, margin=0.25):
+    """The part of a still around its person, in the still's own pixels.
+
+    Parameters
+    ----------
+    still : Still
+    margin : float
+        Room on each side of the box and the known keypoints, as a share of their longer extent; less at the border.
+
+    Returns
+    -------
+    Still
+
+    Raises
+    ------
+    ValueError
+        If there is neither a box nor a known keypoint.
+    """
+    corners = still.keypoints[still.keypoints[:, 2] > 0, :2]
+    if still.box is not None:
+        x, y, w, h = still.box
+        corners = np.concatenate([corners, [[x, y], [x + w - 1, y + h - 1]]])
+    if not len(corners):
+        raise ValueError(f"{still.source or 'still'}: expected a person's box or a known keypoint to crop to, got none")
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    room = margin * (high - low).max()
+    limit = np.array(still.image.shape[1::-1])
+    x0, y0 = np.clip(np.floor(low - room), 0, limit - 1).astype(int).tolist()
+    x1, y1 = np.clip(np.ceil(high + room) + 1, 1, limit).astype(int).tolist()
+    points = still.keypoints - np.array([x0, y0, 0], np.float32)
+    box = still.box and (still.box[0] - x0, still.box[1] - y0, *still.box[2:])
+    mask = None if still.mask is None else still.mask[y0:y1, x0:x1]
+    return replace(still, image=still.image[y0:y1, x0:x1], keypoints=points, mask=mask, box=box)
 
 
 def warp(still, matrix, width, height):

@@ -33,7 +33,7 @@ def simulate_stills(n, seed=20, size=256, skeleton="lsp14", people=None):
     size : int
         Width and height, px.
     skeleton : str
-        Key of `skeletons.SKELETONS`, except gait6.
+        Key of `skeletons.SKELETONS`, except gait6; "all" for every point of the body (`skeletons.POINTS`).
     people : int, optional
         Different bodies, each dressed in one way; a person's pictures follow one another. A quarter of `n`.
 
@@ -48,18 +48,27 @@ def simulate_stills(n, seed=20, size=256, skeleton="lsp14", people=None):
     """
     from studykit.stills import StillSet
 
-    known = [name for name in SKELETONS if name != "gait6"]
     people = max(1, n // 4) if people is None else people
     if n < 1 or size < 32 or not 1 <= people <= n or seed < 0:
         raise ValueError(
             f"expected n from 1, size from 32 px, people from 1 to n and seed from 0, got n={n}, size={size}, "
             f"people={people}, seed={seed}"
         )
+    stills = _Stills(n, seed, size, point_names(skeleton), people)
+    return StillSet(stills, stills.keypoints, [person_name(stills.person(i)) for i in range(n)])
+
+
+def point_names(skeleton):
+    """Names of the points of a skeleton that the body has; "all" is every one."""
+    known = {name: value.keypoints for name, value in SKELETONS.items() if name != "gait6"} | {"all": POINTS}
     if skeleton not in known:
-        raise ValueError(f"skeleton: expected one of {known}, got {skeleton!r}")
-    stills = _Stills(n, seed, size, skeleton, people)
-    names = [f"person-{stills.person(i):04d}" for i in range(n)]
-    return StillSet(stills, SKELETONS[skeleton].keypoints, names)
+        raise ValueError(f"skeleton: expected one of {list(known)}, got {skeleton!r}")
+    return known[skeleton]
+
+
+def person_name(number):
+    """The participant's name of a body."""
+    return f"person-{number:04d}"
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class _Stills(Sequence):
     n: int
     seed: int
     size: int
-    skeleton: str
+    keypoints: tuple
     people: int
 
     def __len__(self):
@@ -87,11 +96,15 @@ class _Stills(Sequence):
         index %= self.n
         person = self.person(index)
         image, mask, keypoints = _draw(self.seed, person, index, self.size)
-        rows = [POINTS.index(name) for name in SKELETONS[self.skeleton].keypoints]
-        y, x = np.nonzero(mask)
-        box = tuple(float(v) for v in (x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1)) if len(x) else None
-        name = f"person-{person:04d}"
-        return Still(image, keypoints[rows], mask, box, name, f"gaitlab still {index}, seed {self.seed}")
+        rows = [POINTS.index(name) for name in self.keypoints]
+        source = f"gaitlab still {index}, seed {self.seed}"
+        return Still(image, keypoints[rows], mask, mask_box(mask), person_name(person), source)
+
+
+def mask_box(mask):
+    """x, y, width and height of the pixels of a mask (H, W), px; None where there are none."""
+    y, x = np.nonzero(mask)
+    return tuple(float(v) for v in (x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1)) if len(x) else None
 
 
 @lru_cache(maxsize=32)
