@@ -39,7 +39,7 @@ class SoftDice(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="studykit")
 class MaskedMeanSquaredError(keras.losses.Loss):
-    """Mean of (y - x)^2 over the known pixels and channels of one image; for heat maps from 0 to 100 (II-D3a)."""
+    """Mean of (y - x)^2 over all that is known of one image: pixels and channels of heat maps (II-D3a), coordinates."""
 
     def __init__(self, name="masked_mean_squared_error", **kwargs):
         """Take the arguments of a Keras loss."""
@@ -48,7 +48,7 @@ class MaskedMeanSquaredError(keras.losses.Loss):
     def call(self, y_true, y_pred):
         """One value an image, (batch,)."""
         target, known = _known(y_true)
-        return _mean(ops.square(target - y_pred) * known, known, (1, 2, 3))
+        return _mean(ops.square(target - y_pred) * known, known, tuple(range(1, len(y_pred.shape))))
 
 
 @keras.saving.register_keras_serializable(package="studykit")

@@ -35,6 +35,36 @@ def score_targets(keypoints, height, width, *, stride=8, radius_px=17.0, stdev_p
     return scores, offsets.astype(np.float32)
 
 
+def gaussian_maps(keypoints, height, width, *, stride=4, sigma_px=8.0):
+    """Heat maps: a Gaussian around each keypoint (Xiao et al. 2018, section 3.1; Newell et al. 2016, section 3.4).
+
+    Its centre is the keypoint itself, not the nearest cell, so that `decoding.heatmap_peaks` finds it again exactly.
+
+    Parameters
+    ----------
+    keypoints : ndarray (K, 3)
+        x, y in px of the network's image and visibility.
+    height, width : int
+        Of the network's image, px.
+    stride : int
+        px a cell.
+    sigma_px : float
+        Standard deviation (Xiao et al.: 2 cells of 4 px).
+
+    Returns
+    -------
+    ndarray (h, w, K) float32
+        1 at the keypoint; NaN throughout the map of a keypoint that is unknown (visibility 0), which then does not
+        count in `losses.MaskedMeanSquaredError`.
+    """
+    x, y = cell_centres(height // stride, width // stride, stride)
+    across = np.exp(-((x[0, :, None] - keypoints[:, 0]) ** 2) / (2 * sigma_px**2))
+    down = np.exp(-((y[:, 0, None] - keypoints[:, 1]) ** 2) / (2 * sigma_px**2))
+    maps = down[:, None] * across[None]
+    maps[..., np.asarray(keypoints)[:, 2] <= 0] = np.nan
+    return maps.astype(np.float32)
+
+
 def cell_centres(rows, columns, stride):
     """x and y of the cells' centres, each (rows, columns), px; pixel centres lie at integers."""
     y, x = np.mgrid[:rows, :columns] * stride + (stride - 1) / 2

@@ -9,7 +9,12 @@ from pathlib import Path
 import keras
 from keras import layers
 
-RESNET_BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
+RESNET_BLOCKS = {
+    "resnet18": (2, 2, 2, 2),
+    "resnet50": (3, 4, 6, 3),
+    "resnet101": (3, 4, 23, 3),
+    "resnet152": (3, 8, 36, 3),
+}
 BACKBONES = (*RESNET_BLOCKS, "mobilenet_v2")
 _EPSILON = 1.001e-5  # of batch normalisation, as in keras.applications
 
@@ -19,7 +24,7 @@ def build_backbone(name, image, *, width=None, output_stride=16, batch_momentum=
 
     Parameters
     ----------
-    name : {"resnet18", "resnet50", "resnet101", "mobilenet_v2"}
+    name : {"resnet18", "resnet50", "resnet101", "resnet152", "mobilenet_v2"}
     image : KerasTensor (batch, height, width, 3)
         RGB, 0 to 255; each backbone normalises it as its ImageNet weights expect.
     width : int or float, optional
@@ -113,7 +118,7 @@ def load_backbone(model, name, weights, width=None):
     name : str
         Of the backbone.
     weights : str or path-like
-        "imagenet" (downloaded by Keras; ResNet-50, ResNet-101 and MobileNetV2), or a file: `.keras` or a
+        "imagenet" (downloaded by Keras; ResNet-50, -101, -152 and MobileNetV2), or a file: `.keras` or a
         `.weights.h5` that this model wrote.
     width : float, optional
         MobileNet's multiplier.
@@ -139,6 +144,7 @@ def _imagenet(name, width):
     known = {
         "resnet50": lambda: keras.applications.ResNet50(include_top=False),
         "resnet101": lambda: keras.applications.ResNet101(include_top=False),
+        "resnet152": lambda: keras.applications.ResNet152(include_top=False),
         "mobilenet_v2": lambda: keras.applications.MobileNetV2(include_top=False, alpha=width or 0.35),
     }
     if name not in known:

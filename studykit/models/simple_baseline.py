@@ -1,0 +1,65 @@
+"""Simple Baselines (Xiao et al. 2018), the network of paper 001: a residual network and three deconvolutions."""
+
+import keras
+from keras import layers
+
+from studykit.models.backbones import build_backbone, load_backbone
+
+STRIDE = 4  # of the heat maps, px a cell
+
+
+def simple_baseline(
+    keypoints=17,
+    backbone="resnet50",
+    *,
+    width=None,
+    deconvolutions=(256, 256, 256),
+    batch_momentum=0.9,
+    weights=None,
+    input_shape=(256, 192, 3),
+    name="simple_baseline",
+):
+    """Heat maps of one person's keypoints (Xiao et al. 2018, section 2; paper 001, figure 2).
+
+    Parameters
+    ----------
+    keypoints : int
+        K.
+    backbone : {"resnet18", "resnet50", "resnet101", "resnet152", "mobilenet_v2"}
+    width : int or float, optional
+        See `backbones.build_backbone`.
+    deconvolutions : sequence of int
+        Filters of the three 4x4 deconvolutions, stride 2, each with batch normalisation and ReLU.
+    batch_momentum : float
+        Of the running means of batch normalisation.
+    weights : str or path-like or None
+        Of the backbone: None (random), "imagenet" (downloaded), or a local file.
+    input_shape : tuple
+        (height, width, 3), multiples of 32; None where free.
+    name : str
+
+    Returns
+    -------
+    keras.Model
+        (batch, H, W, 3) RGB 0 to 255 -> {"heatmaps": (batch, H/4, W/4, K), about 1 at the keypoint}.
+    """
+    image = keras.Input(input_shape, name="image")
+    x = build_backbone(backbone, image, width=width, output_stride=32, batch_momentum=batch_momentum)[32]
+    outputs = {"heatmaps": heatmap_head(x, keypoints, deconvolutions, batch_momentum)}
+    model = keras.Model(image, outputs, name=name)
+    if weights is not None:
+        load_backbone(model, backbone, weights, width)
+    return model
+
+
+def heatmap_head(x, keypoints, deconvolutions, batch_momentum=0.9):
+    """Deconvolutions that double the features' resolution each, then a 1x1 convolution to K maps."""
+    narrow = keras.initializers.RandomNormal(stddev=0.001)  # of the authors' published code
+    for n, filters in enumerate(deconvolutions, start=1):
+        layer = f"deconv{n}"
+        x = layers.Conv2DTranspose(
+            filters, 4, strides=2, padding="same", use_bias=False, kernel_initializer="he_normal", name=layer
+        )(x)
+        x = layers.BatchNormalization(momentum=batch_momentum, epsilon=1e-5, name=f"{layer}_bn")(x)
+        x = layers.ReLU(name=f"{layer}_relu")(x)
+    return layers.Conv2D(keypoints, 1, kernel_initializer=narrow, dtype="float32", name="heatmaps")(x)
