@@ -189,12 +189,12 @@ def _doctor(_options):
     import importlib.util
     import shutil
 
-    from studykit.provenance import machine, versions
+    from studykit.provenance import keras_backend, machine, versions
     from studykit.study import project_root
 
     found = machine()
     disk_gb = shutil.disk_usage(project_root()).free / 1e9
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    backend = keras_backend()
     wants = [
         ("Python 3.11", sys.version_info[:2] == (3, 11), versions()["python"]),
         ("2 cores", found["cores"] >= 2, f"{found['cores']} ({found['processor']})"),

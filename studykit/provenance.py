@@ -61,17 +61,22 @@ def modules_used(source, package=_PACKAGE):
     return sorted(found)
 
 
-def _imported_files(source, package, within):
+def _imported(nodes, within=()):
+    """What import statements name, in parts: `from a.b import c` is a, b, c."""
     names = []
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names += [alias.name.split(".") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = list(within[: len(within) - node.level + 1]) if node.level else []
             base += node.module.split(".") if node.module else []
             names += [[*base, alias.name] for alias in node.names]
+    return names
+
+
+def _imported_files(source, package, within):
     files = []
-    for name in names:
+    for name in _imported(ast.walk(ast.parse(source)), within):
         if name[0] != package.name:
             continue
         # Importing a.b.c runs a, a.b and a.b.c; the last part may also be a name inside a.b.
@@ -85,7 +90,7 @@ def code_digest(notebook, package=_PACKAGE):
     """Fingerprint of everything that a notebook runs of ours: its own cells and the modules that it uses.
 
     Comments, docstrings and formatting of modules don't count, nor do a notebook's outputs; data files beside a
-    module that is used in a subpackage (such as a body mesh) do.
+    module that is used in a subpackage (such as a body mesh) do, and so does the backend of what loads Keras.
     """
     cells = [(cell["cell_type"], "".join(cell["source"])) for cell in read_cells(notebook)]
     code = "\n".join(_without_magics(source) for kind, source in cells if kind == "code")
@@ -97,7 +102,21 @@ def code_digest(notebook, package=_PACKAGE):
         for path in sorted(folder.iterdir()):
             if path.is_file() and path.suffix not in (".py", ".md"):
                 digest.update(file_digest(path).encode())
+    if any(map(_loads_keras, (code, *(path.read_text(encoding="utf-8") for path in modules)))):
+        digest.update(keras_backend().encode())
     return digest.hexdigest()
+
+
+def _loads_keras(source):
+    """Whether code imports Keras as it starts, not only inside a function for those who have it loaded."""
+    return any(name[0] == "keras" for name in _imported(ast.parse(source).body))
+
+
+def keras_backend():
+    """The backend that Keras will take: that of KERAS_BACKEND, else of its configuration file, else TensorFlow."""
+    file = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
+    configured = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return os.environ.get("KERAS_BACKEND") or configured.get("backend", "tensorflow")
 
 
 def _without_magics(source):

@@ -11,7 +11,7 @@ from studykit.execute import NotebookFailed, execute, peak_memory
 from studykit.lock import alone
 from studykit.pages import busy_seconds, notebook_page
 from studykit.plan import forget_lost, plan
-from studykit.provenance import code_digest, file_digest, modules_used
+from studykit.provenance import code_digest, file_digest, keras_backend, modules_used
 from studykit.study import load_config
 
 
@@ -161,6 +161,25 @@ def test_code_counts_by_what_it_does(tmp_path):
     assert digest("def area(x):\n    return x * 2\n") == first
     write_notebook(notebook, "# A, but told better", SHARED, "from kit.mesh import area")
     assert code_digest(notebook, package) != first
+
+
+def test_backend_counts_where_keras_is_loaded(tmp_path, monkeypatch):
+    package = tmp_path / "kit"
+    package.mkdir()
+    (package / "train.py").write_text("import keras")
+    (package / "view.py").write_text("def show():\n    import keras")
+    for module, counts in (("train", True), ("view", False)):
+        write_notebook(tmp_path / "a.ipynb", "# A", SHARED, f"import kit.{module}")
+        digests = set()
+        for backend in ("tensorflow", "jax"):
+            monkeypatch.setenv("KERAS_BACKEND", backend)
+            digests.add(code_digest(tmp_path / "a.ipynb", package))
+        assert len(digests) == 1 + counts
+    monkeypatch.delenv("KERAS_BACKEND")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert keras_backend() == "tensorflow"
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    assert keras_backend() == "jax"
 
 
 def test_a_lock_names_its_holder_and_ends_with_it(tmp_path):
