@@ -351,9 +351,9 @@ class Augmentation:
         Largest logarithm of height against width, either way: people of other proportions.
     shift : float
         Largest shift of the centre as a share of the result's size, either way and axis.
-    centre : {"person", "image", "anywhere"} or the name of a keypoint
-        What is brought to the middle before the shift: the known keypoints (or the box), the image's centre, any
-        point of the image, or one keypoint. Where only one leg is labelled, "person" would tell by the place of the
+    centre : {"person", "box", "image", "anywhere"} or the name of a keypoint
+        What is brought to the middle before the shift: the known keypoints (or the box), the box, the image's centre,
+        any point of the image, or one keypoint. Where only one leg is labelled, "person" would tell by the place of the
         picture which leg that is.
     anywhere : float
         Share of draws that use "anywhere" whatever `centre` says, so that background is seen too.
@@ -399,6 +399,8 @@ class Augmentation:
         size = np.array([still.image.shape[1], still.image.shape[0]])
         if self.centre == "anywhere" or rng.random() < self.anywhere:
             return rng.uniform(0, size)
+        if self.centre == "box" and still.box is not None:
+            return np.array(still.box[:2]) + (np.array(still.box[2:]) - 1) / 2
         if self.centre in keypoints and still.keypoints[list(keypoints).index(self.centre), 2] > 0:
             return still.keypoints[list(keypoints).index(self.centre), :2]
         known = still.keypoints[still.keypoints[:, 2] > 0, :2]
