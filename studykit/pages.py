@@ -66,7 +66,7 @@ def notebook_page(notebook, run):
     """
     from nbconvert import HTMLExporter  # half a second that the study's page does not need
 
-    priority = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
+    priority = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/plain"]
     exporter = HTMLExporter(
         config=Config({"NbConvertBase": {"display_data_priority": priority}}),
         template_name="notebook",
