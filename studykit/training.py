@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-RECIPES = ("adamw", "deeplabcut")
+RECIPES = ("adamw", "sgd", "deeplabcut")
 # Learning rates of DeepLabCut (Mathis et al. 2018; pose_cfg.yaml, `multi_step`) and the step up to which each holds.
 _DEEPLABCUT_RATES = {10_000: 0.005, 430_000: 0.02, 730_000: 0.002, 1_030_000: 0.001}
 
@@ -34,9 +34,9 @@ def compile_model(model, losses, *, steps, recipe="adamw", learning_rate=2e-3, w
     losses : loss or dict of losses by output
     steps : int
         Length of the training; the learning rate falls to a hundredth of its peak along half a cosine.
-    recipe : {"adamw", "deeplabcut"}
-        "deeplabcut": stochastic gradient descent with momentum 0.9 and the published steps of the learning rate;
-        the other parameters are then not used.
+    recipe : {"adamw", "sgd", "deeplabcut"}
+        "sgd": stochastic gradient descent with momentum 0.9 at `learning_rate` throughout. "deeplabcut": the same with
+        the published steps of the learning rate; the other parameters are then not used.
     learning_rate : float
         Peak.
     warmup_steps : int
@@ -54,6 +54,8 @@ def compile_model(model, losses, *, steps, recipe="adamw", learning_rate=2e-3, w
             list(_DEEPLABCUT_RATES)[:-1], list(_DEEPLABCUT_RATES.values())
         )
         optimizer = keras.optimizers.SGD(rates, momentum=0.9)
+    elif recipe == "sgd":
+        optimizer = keras.optimizers.SGD(learning_rate, momentum=0.9)
     elif recipe == "adamw":
         warmup_steps = max(1, min(warmup_steps, steps // 10))
         rates = keras.optimizers.schedules.CosineDecay(

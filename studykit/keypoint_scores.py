@@ -1,0 +1,121 @@
+"""Every keypoint network on one scale: the twelve joints that all skeletons share, on the same people."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from studykit.metrics import coco_results, coco_scores, coco_truth, image_ids, mse_normalised, pck, torso_length_px
+from studykit.report import require
+from studykit.skeletons import SKELETONS, convert
+from studykit.stills import StillSet, with_skeleton
+
+SHARED = SKELETONS["coco17"].keypoints[5:]  # shoulders, elbows, wrists, hips, knees, ankles
+
+
+def truth_points(stills):
+    """Keypoints of all stills, (N, K, 3)."""
+    return np.stack([still.keypoints for still in stills])
+
+
+def shared_scores(found, stills, keypoints, scores=None):
+    """PCK@0.2, mean squared error and COCO's figures over the twelve shared joints.
+
+    Parameters
+    ----------
+    found : ndarray (N, K, 3)
+        One person a still, x and y in its px, confidence.
+    stills : StillSet
+        Of any skeleton that has the twelve.
+    keypoints : sequence of str
+        Of `found`.
+    scores : ndarray (N,), optional
+        Of each person; the mean confidence if not given.
+
+    Returns
+    -------
+    dict of str to float
+        pck, mse (of coordinates as shares of the picture's sides) and `metrics.COCO_FIGURES`, 0 to 1.
+    """
+    stills = with_skeleton(stills, SHARED)
+    scores = found[..., 2].mean(axis=1) if scores is None else scores
+    points, truth = convert(found, keypoints, SHARED), truth_points(stills)
+    size = np.array([still.image.shape[1::-1] for still in stills])
+    correct = pck(points, truth, torso_length_px(truth, SHARED), 0.2)
+    results = coco_results(image_ids(stills), points, scores)
+    figures = coco_scores(coco_truth(stills, SHARED), results)
+    return {"pck": float(correct.pck.iloc[-1]), "mse": mse_normalised(points, truth, size)} | figures
+
+
+def read_detections(path, truth):
+    """Boxes that a person detector found, from a COCO results file (image_id, category_id, bbox, score).
+
+    Parameters
+    ----------
+    path : path-like
+    truth : dict
+        Content of the annotation file whose images were searched, such as `metrics.coco_truth`'s.
+
+    Returns
+    -------
+    list of (int, tuple, float)
+        Image, box (x, y, width, height) in px, score; people only (category 1).
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Naming the file: half-written, of another schema, unknown images, boxes without area.
+    """
+    path = Path(path)
+    try:
+        rows = json.loads(require(path, made_by="of a person detector").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: expected whole JSON, got something else ({error}); write it again") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{path}: expected a list of detections, got {type(rows).__name__}; see cocodataset.org")
+    images = {image["id"] for image in truth["images"]}
+    faults, found = [], []
+    for number, row in enumerate(rows):
+        absent = [key for key in ("image_id", "category_id", "bbox", "score") if key not in row]
+        if absent:
+            faults.append(f"row {number}: expected {', '.join(absent)}, got none")
+        elif row["category_id"] != 1:
+            continue
+        elif row["image_id"] not in images:
+            faults.append(f"row {number}: expected an image of the truth, got {row['image_id']}")
+        elif len(row["bbox"]) != 4 or not np.isfinite(row["bbox"]).all() or min(row["bbox"][2:]) <= 0:
+            faults.append(f"row {number}: expected a box (x, y, width, height) with an area, got {row['bbox']}")
+        else:
+            found.append((row["image_id"], tuple(map(float, row["bbox"])), float(row["score"])))
+    if faults:
+        more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise ValueError(f"{path}: " + "; ".join(faults[:3]) + more)
+    return found
+
+
+def detected_stills(stills, detections):
+    """A still for each detected box, with the picture it was found in and nothing known but the box.
+
+    Parameters
+    ----------
+    stills : StillSet
+    detections : list of (int, tuple, float)
+        From `read_detections`; images numbered as in `metrics.image_ids`.
+
+    Returns
+    -------
+    StillSet, ndarray (N,) of int, ndarray (N,) of float
+        The stills, their images' numbers and their scores.
+    """
+    first = {}
+    for number, image in enumerate(image_ids(stills)):
+        first.setdefault(image, number)
+    unknown = np.zeros((len(stills.keypoints), 3), np.float32)
+
+    def still_of(detection):
+        shown = stills[first[detection[0]]]
+        return replace(shown, keypoints=unknown, mask=None, box=detection[1], participant="")
+
+    found = StillSet([still_of(one) for one in detections], stills.keypoints)
+    return found, np.array([one[0] for one in detections]), np.array([one[2] for one in detections])

@@ -1,0 +1,68 @@
+"""What a network costs: parameters, multiply-adds, time for one image."""
+
+import time
+
+import keras
+import numpy as np
+from keras import layers
+
+
+def count_parameters(model):
+    """Trainable parameters."""
+    return int(sum(np.prod(weight.shape) for weight in model.trainable_weights))
+
+
+def multiply_adds(model, input_shape=None):
+    """Multiplications with an addition in one pass over one image: convolutions, dense layers and attention.
+
+    Parameters
+    ----------
+    model : keras.Model
+    input_shape : (height, width, 3), optional
+        Where the model leaves it free.
+
+    Returns
+    -------
+    int
+    """
+    if input_shape is not None:
+        model = keras.models.clone_model(model, input_tensors=keras.Input(input_shape))
+    return int(sum(_layer(layer, _shape(layer.input), _shape(layer.output)) for layer in model.layers))
+
+
+def _shape(tensors):
+    """Shape of a layer's (first) input or output."""
+    return (tensors[0] if isinstance(tensors, list | tuple) else tensors).shape
+
+
+def _layer(layer, given, made):
+    if isinstance(layer, layers.MultiHeadAttention):
+        tokens, width = given[1:]
+        inner = layer.num_heads * layer.key_dim
+        return 4 * tokens * width * inner + 2 * tokens * tokens * inner
+    if isinstance(layer, layers.Conv2DTranspose):
+        return np.prod(layer.kernel.shape) * np.prod(given[1:-1])  # every input value meets the whole kernel
+    if isinstance(layer, layers.DepthwiseConv2D | layers.Conv2D):
+        return np.prod(layer.kernel.shape) * np.prod(made[1:-1])
+    if isinstance(layer, layers.Dense):
+        return np.prod(layer.kernel.shape) * np.prod(made[1:-1], initial=1)
+    return 0
+
+
+def ms_per_image(model, image_shape, *, repeats=7, batch_size=1):
+    """Milliseconds that the network needs for an image, best of several passes after a first one.
+
+    Parameters
+    ----------
+    model : keras.Model
+    image_shape : (height, width, 3)
+    repeats : int
+    batch_size : int
+    """
+    images = np.zeros((batch_size, *image_shape), np.uint8)
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        model.predict_on_batch(images)
+        times.append(time.perf_counter() - start)
+    return 1000 * min(times[1:]) / batch_size
