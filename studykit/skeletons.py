@@ -79,6 +79,8 @@ def _both(*names):
 _ARM = ("shoulder", "elbow", "wrist")
 _FACE = (("neck", "nose"), ("nose", "left_eye"), ("nose", "right_eye"), *_both("eye", "ear"))
 _COCO = ("nose", *_sides("eye", "ear", *_ARM, "hip", "knee", "ankle"))
+# OpenPose, poseParameters.cpp (POSE_BODY_PART_PAIRS); its pictures leave these two out.
+_EARS = _both("shoulder", "ear")
 # OpenPose, doc/02_output.md: limbs leave the neck.
 _BODY18 = (
     "nose",
@@ -191,6 +193,30 @@ SKELETONS = {
                 ("neck", "left_hip"),
                 *_both("hip", "knee", "ankle"),
                 *_FACE,
+                *_EARS,
+            ),
+        ),
+        # OpenPose's MPI model; its chest lies halfway between MPII's thorax and pelvis.
+        Skeleton(
+            "mpii15",
+            (
+                "head_top",
+                "upper_neck",
+                *_side("right", *_ARM),
+                *_side("left", *_ARM),
+                *_side("right", "hip", "knee", "ankle"),
+                *_side("left", "hip", "knee", "ankle"),
+                "chest",
+            ),
+            (
+                ("head_top", "upper_neck"),
+                ("upper_neck", "right_shoulder"),
+                ("upper_neck", "left_shoulder"),
+                *_both(*_ARM),
+                ("upper_neck", "chest"),
+                ("chest", "right_hip"),
+                ("chest", "left_hip"),
+                *_both("hip", "knee", "ankle"),
             ),
         ),
         # OpenPose BODY_25.
@@ -206,6 +232,7 @@ SKELETONS = {
                 ("mid_hip", "left_hip"),
                 *_both("hip", "knee", "ankle"),
                 *_FACE,
+                *_EARS,
                 *_FOOT_LIMBS,
             ),
         ),
@@ -228,9 +255,8 @@ SKELETONS = {
 }
 
 # Every named point of the body; what the truth of the simulated laboratory holds.
-POINTS = tuple(
-    dict.fromkeys(name for skeleton in SKELETONS.values() if skeleton.name != "gait6" for name in skeleton.keypoints)
-)
+_FULL = [skeleton for skeleton in SKELETONS.values() if skeleton.name not in ("gait6", "mpii15")]
+POINTS = tuple(dict.fromkeys(name for skeleton in _FULL for name in skeleton.keypoints))
 
 # Points that are the midpoint of two others, where a data set lacks them.
 _MIDPOINTS = {
@@ -238,6 +264,7 @@ _MIDPOINTS = {
     "thorax": ("left_shoulder", "right_shoulder"),
     "mid_hip": ("left_hip", "right_hip"),
     "pelvis": ("left_hip", "right_hip"),
+    "chest": ("thorax", "pelvis"),
     "left_toe": ("left_big_toe", "left_small_toe"),
     "right_toe": ("right_big_toe", "right_small_toe"),
 }
@@ -297,12 +324,18 @@ def convert(points, source, target):
         raise ValueError(f"expected {len(names)} keypoints on the axis before the last, got {points.shape[-2]}")
     out = np.full((*points.shape[:-2], len(target), points.shape[-1]), np.nan)
     for k, name in enumerate(target):
-        ends = _MIDPOINTS.get(name)
-        if name in names:
-            out[..., k, :] = points[..., names.index(name), :]
-        elif ends and all(end in names for end in ends):
-            a, b = (points[..., names.index(end), :] for end in ends)
-            out[..., k, :] = (a + b) / 2
-            if points.shape[-1] == 3:
-                out[..., k, 2] = np.minimum(a[..., 2], b[..., 2])
+        out[..., k, :] = _point(points, names, name)
     return out
+
+
+def _point(points, names, name):
+    """One point (..., D), by name or as a midpoint; NaN where there is no such point."""
+    if name in names:
+        return points[..., names.index(name), :]
+    if name not in _MIDPOINTS:
+        return np.full_like(points[..., 0, :], np.nan)
+    a, b = (_point(points, names, end) for end in _MIDPOINTS[name])
+    middle = (a + b) / 2
+    if points.shape[-1] == 3:
+        middle[..., 2] = np.minimum(a[..., 2], b[..., 2])
+    return middle
