@@ -8,6 +8,7 @@ import pandas as pd
 
 from studykit.cleaning import clean, count_false_positives
 from studykit.known_truth import other_side, perfect_tracks
+from studykit.stats.published import FALSE_POSITIVES_PERCENT
 from studykit.study import near_side, trial_name
 from studykit.tracks import stack_views
 from studykit.views import (
@@ -24,8 +25,6 @@ from studykit.views import (
 )
 
 LIMBS = ("near", "same")
-# Thesis 002, section 2.4: points on the wrong limb, %.
-PAPER_FALSE_POSITIVES = {"knee": 0.9, "ankle": 1.2, "heel": 0.8, "toe": 1.6}
 
 
 def align_trial(
@@ -159,7 +158,7 @@ def false_positive_summary(total, found):
     return pd.DataFrame(
         {
             "keypoint": total.index,
-            "paper_percent": [PAPER_FALSE_POSITIVES.get(name, np.nan) for name in total.index],
+            "paper_percent": [FALSE_POSITIVES_PERCENT.get(name, np.nan) for name in total.index],
             "detected_percent": rates[found].sum(axis=1).values,
             "wrong_limb_percent": rates.get("n_false_positive", unknown).values,
             "wrong_limb_left_percent": rates.get("n_false_positive_left", unknown).values,

@@ -7,6 +7,7 @@ import pandas as pd
 
 from studykit.labels import FAR, keypoints_of
 from studykit.skeletons import LEG, SKELETONS
+from studykit.stats.published import FALSE_POSITIVES_PERCENT
 from studykit.study import recording_name
 from studykit.tracks import load_tracks
 
@@ -82,20 +83,19 @@ def _confidence(tracks):
 
 
 def wrong_leg_table(errors, keypoints=LEG):
-    """Share of points on the wrong leg by keypoint, beside thesis 002's false positives (section 3).
+    """Share of points on the wrong leg by keypoint, beside thesis 002's false positives (section 2.4).
 
     Returns
     -------
     pandas.DataFrame
         keypoint, points, wrong_leg_percent, thesis_percent.
     """
-    thesis = {"knee": 0.9, "ankle": 1.2, "heel": 0.8, "toe": 1.6}
     known = errors.dropna(subset=["wrong_leg"])
     rows = []
     for name in keypoints:
         wrong = known.wrong_leg[known.keypoint == name]
         share = 100 * wrong.astype(float).mean() if len(wrong) else np.nan
-        rows.append((name, len(wrong), share, thesis.get(name, np.nan)))
+        rows.append((name, len(wrong), share, FALSE_POSITIVES_PERCENT.get(name, np.nan)))
     return pd.DataFrame(rows, columns=["keypoint", "points", "wrong_leg_percent", "thesis_percent"])
 
 

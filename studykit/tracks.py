@@ -160,13 +160,50 @@ def log_step(tracks, text):
     return tracks.assign_attrs(log=json.dumps([*json.loads(tracks.attrs.get("log", "[]")), text]))
 
 
-def save_tracks(tracks, path):
-    """Write tracks as netCDF; under a temporary name first, so that no half file is left."""
+def write_netcdf(data, path):
+    """Write a Dataset or DataArray as netCDF; under a temporary name first, so that no half file is left."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    tracks.to_netcdf(temporary, engine="h5netcdf")
-    os.replace(temporary, path)
+    try:
+        data.to_netcdf(temporary, engine="h5netcdf")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_netcdf(path, what):
+    """A netCDF file, wholly in memory.
+
+    Parameters
+    ----------
+    path : path-like
+    what : str
+        What the file should hold, for errors: "tracks".
+
+    Returns
+    -------
+    xarray.Dataset
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is no netCDF.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a {what} file (.nc), got none")
+    try:
+        return xr.load_dataset(path, engine="h5netcdf")
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{path}: expected a netCDF file of {what}, got one that cannot be read ({error})") from error
+
+
+def save_tracks(tracks, path):
+    """Write tracks as netCDF, whole or not at all."""
+    write_netcdf(tracks, path)
 
 
 def load_tracks(path):
@@ -179,14 +216,7 @@ def load_tracks(path):
     ValueError
         If the file is no netCDF, or its contents are not tracks.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected a tracks file (.nc), got none")
-    try:
-        tracks = xr.load_dataset(path, engine="h5netcdf")
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path}: expected a netCDF file of tracks, got one that cannot be read ({error})") from error
-    return validate_tracks(tracks, name=str(path))
+    return validate_tracks(read_netcdf(path, "tracks"), name=str(path))
 
 
 def stack_views(views):

@@ -1,14 +1,11 @@
 """What is known exactly about a trial: one netCDF file beside the videos."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import xarray as xr
 
 from studykit.gaitlab.cameras import project
 from studykit.skeletons import POINTS, SKELETONS, convert
-from studykit.tracks import build_tracks
+from studykit.tracks import build_tracks, read_netcdf, write_netcdf
 
 OUTSIDE, OCCLUDED, VISIBLE = 0, 1, 2
 SIDES = ("left", "right")
@@ -90,12 +87,8 @@ def inside_image(keypoints, width_px, height_px):
 
 
 def save_truth(truth, path):
-    """Write a truth file; under a temporary name first."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    truth.to_netcdf(temporary, engine="h5netcdf")
-    os.replace(temporary, path)
+    """Write a truth file, whole or not at all."""
+    write_netcdf(truth, path)
 
 
 def load_truth(path):
@@ -108,13 +101,7 @@ def load_truth(path):
     ValueError
         If it is no truth file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected a truth file (.nc), got none")
-    try:
-        truth = xr.load_dataset(path, engine="h5netcdf")
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path}: expected a netCDF file, got one that cannot be read ({error})") from error
+    truth = read_netcdf(path, "truth")
     missing = [name for name in ("position_3d", "keypoints", "visibility", "camera_matrix") if name not in truth]
     if missing:
         raise ValueError(f"{path}: expected a truth file with {', '.join(missing)}, got {list(truth.data_vars)}")

@@ -208,9 +208,8 @@ def paired_t_table(curves, alpha=0.05, permutations=1000, seed=0):
         keypoint, space, method, n_subjects, mean_difference, t_max, at_percent, threshold, p, p_holm, significant
         (after Holm), refused.
     """
-    options = {"alpha": alpha, "permutations": permutations, "seed": seed}
     columns = ["n_subjects", "mean_difference", "t_max", "at_percent", "threshold", "p"]
-    table = by_both_methods(curves, paired_t, "participant", columns, options)
+    table = by_both_methods(curves, paired_t, "participant", columns, alpha, permutations, seed)
     return with_holm(table, ["method"], alpha)
 
 
@@ -228,15 +227,15 @@ def cluster_table(curves, alpha=0.05, permutations=1000, seed=0):
     pandas.DataFrame
         keypoint, space, method, from_percent, to_percent, peak_t, p, refused.
     """
-    options = {"alpha": alpha, "permutations": permutations, "seed": seed}
     columns = ["from_percent", "to_percent", "peak_t", "p"]
-    return by_both_methods(curves, clusters, "participant", columns, options)
+    return by_both_methods(curves, clusters, "participant", columns, alpha, permutations, seed)
 
 
-def by_both_methods(curves, test, unit, columns, options):
+def by_both_methods(curves, test, unit, columns, alpha, permutations, seed):
     """Rows of a test of every curve, parametric and by permutation, one below the other."""
+    options = {"unit": unit, "alpha": alpha, "permutations": permutations, "seed": seed}
     tables = [
-        every_curve(curves, test, unit=unit, method=method, **options).assign(method=method)
+        every_curve(curves, test, method=method, **options).assign(method=method)
         for method in ("parametric", "permutation")
     ]
     table = pd.concat(tables, ignore_index=True)

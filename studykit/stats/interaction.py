@@ -157,9 +157,8 @@ def two_way_table(curves, alpha=0.05, permutations=1000, seed=0):
         keypoint, space, method, effect, n_subjects, n_trials, f_max, at_percent, threshold, p, p_holm, significant
         (after Holm), refused.
     """
-    options = {"alpha": alpha, "permutations": permutations, "seed": seed}
     columns = ["effect", "n_subjects", "n_trials", "f_max", "at_percent", "threshold", "p"]
-    table = by_both_methods(curves, two_way, "trial", columns, options)
+    table = by_both_methods(curves, two_way, "trial", columns, alpha, permutations, seed)
     return with_holm(table, ["method", "effect"], alpha)
 
 
