@@ -1,4 +1,4 @@
-"""Training of any network: steps with seeds, checkpoints, resuming, history, and a halt at a loss that is not a number.
+"""Training of any network: steps with seeds, checkpoints, resuming, best weights, history, a halt at losses of NaN.
 
 A run that was killed goes on from its last checkpoint with the same weights, optimizer state, step and batches, so it
 ends with the weights that it would have had.
@@ -10,13 +10,14 @@ import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-RECIPES = ("adamw", "sgd", "deeplabcut")
+RECIPES = ("adamw", "adam", "sgd", "deeplabcut")
 # Learning rates of DeepLabCut (Mathis et al. 2018; pose_cfg.yaml, `multi_step`) and the step up to which each holds.
 _DEEPLABCUT_RATES = {10_000: 0.005, 430_000: 0.02, 730_000: 0.002, 1_030_000: 0.001}
 
@@ -25,7 +26,9 @@ class LossNotFinite(RuntimeError):
     """The loss became infinite or not a number; the message names the step, the last good weights are kept."""
 
 
-def compile_model(model, losses, *, steps, recipe="adamw", learning_rate=2e-3, warmup_steps=50, weight_decay=0.01):
+def compile_model(
+    model, losses, *, steps, recipe="adamw", learning_rate=2e-3, warmup_steps=50, weight_decay=0.01, loss_weights=None
+):
     """Give a model its losses and its optimizer.
 
     Parameters
@@ -34,15 +37,18 @@ def compile_model(model, losses, *, steps, recipe="adamw", learning_rate=2e-3, w
     losses : loss or dict of losses by output
     steps : int
         Length of the training; the learning rate falls to a hundredth of its peak along half a cosine.
-    recipe : {"adamw", "sgd", "deeplabcut"}
-        "sgd": stochastic gradient descent with momentum 0.9 at `learning_rate` throughout. "deeplabcut": the same with
-        the published steps of the learning rate; the other parameters are then not used.
+    recipe : {"adamw", "adam", "sgd", "deeplabcut"}
+        "adam": Adam at `learning_rate` throughout (papers 001 and 003). "sgd": stochastic gradient descent with
+        momentum 0.9 at `learning_rate` throughout. "deeplabcut": the same with the published steps of the learning rate; the
+        other parameters are then not used.
     learning_rate : float
         Peak.
     warmup_steps : int
         Steps of its linear rise; at most a tenth of all.
     weight_decay : float
         On kernels only.
+    loss_weights : dict of float by output, optional
+        1 each if not given.
 
     Returns
     -------
@@ -54,6 +60,8 @@ def compile_model(model, losses, *, steps, recipe="adamw", learning_rate=2e-3, w
             list(_DEEPLABCUT_RATES)[:-1], list(_DEEPLABCUT_RATES.values())
         )
         optimizer = keras.optimizers.SGD(rates, momentum=0.9)
+    elif recipe == "adam":
+        optimizer = keras.optimizers.Adam(learning_rate)
     elif recipe == "sgd":
         optimizer = keras.optimizers.SGD(learning_rate, momentum=0.9)
     elif recipe == "adamw":
@@ -62,16 +70,28 @@ def compile_model(model, losses, *, steps, recipe="adamw", learning_rate=2e-3, w
             learning_rate / 20, steps - warmup_steps, alpha=0.01, warmup_target=learning_rate, warmup_steps=warmup_steps
         )
         optimizer = keras.optimizers.AdamW(rates, weight_decay=weight_decay)
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "phase"])
     else:
         raise ValueError(f"recipe: expected one of {', '.join(RECIPES)}, got {recipe!r}")
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
-    model.compile(optimizer, loss=losses, jit_compile=jit)
+    model.compile(optimizer, loss=losses, loss_weights=loss_weights, jit_compile=jit)
     return model
 
 
 def fit(
-    model, batches, steps, checkpoint, *, settings=None, watch=None, every=200, log_every=20, ahead=3, progress=True
+    model,
+    batches,
+    steps,
+    checkpoint,
+    *,
+    settings=None,
+    watch=None,
+    best=None,
+    patience=None,
+    every=200,
+    log_every=20,
+    ahead=3,
+    progress=True,
 ):
     """Train a compiled model for a number of steps, resuming a run that was stopped.
 
@@ -88,8 +108,13 @@ def fit(
         Whatever else the weights depend on; a checkpoint of other settings is not continued.
     watch : callable, optional
         ``watch(model) -> dict of numbers``, such as errors on the test set, taken down every `every` steps.
+    best : str, optional
+        One of these numbers, such as "validation_loss": the model ends with the weights for which it was lowest,
+        otherwise with those of the last step.
+    patience : int, optional
+        Stop once `best` has not fallen in so many looks.
     every : int
-        Steps between checkpoints, a multiple of `log_every`.
+        Steps between checkpoints and looks of `watch`, a multiple of `log_every`.
     log_every : int
         Steps over which a loss is averaged for the history.
     ahead : int
@@ -111,7 +136,7 @@ def fit(
         raise ValueError(f"every: expected a multiple of log_every = {log_every}, got {every}")
     checkpoint = Path(checkpoint)
     key = _fingerprint(model, steps, settings)
-    first, history = _restore(model, checkpoint, key)
+    first, history, lowest = _restore(model, checkpoint, key)
     bar = tqdm(total=steps, initial=first, desc="train", unit="step", disable=not progress)
     with bar, ThreadPoolExecutor(1) as pool:
         coming = deque(pool.submit(batches.__getitem__, n) for n in range(first, min(first + ahead, steps)))
@@ -132,15 +157,29 @@ def fit(
                 if watch is not None and (done % every == 0 or done == steps):
                     row |= watch(model)
                 history.append(row)
+                if best in row and row[best] < lowest.value:
+                    lowest = _Lowest(row[best], done, model.get_weights())
+            if patience is not None and lowest.weights and done - lowest.step >= patience * every:
+                break
             if done % every == 0 and done < steps:
-                _save(model, checkpoint, key, done, history)
+                _save(model, checkpoint, key, done, history, lowest)
     checkpoint.unlink(missing_ok=True)
+    if lowest.weights:
+        model.set_weights(lowest.weights)
     return pd.DataFrame(history)
+
+
+class _Lowest(NamedTuple):
+    """The lowest value of what is watched so far, its step, and the weights that had it."""
+
+    value: float = float("inf")
+    step: int = 0
+    weights: list = ()
 
 
 def _stop(model, checkpoint, key, step):
     """Back to the last good weights, and say what happened."""
-    kept, _ = _restore(model, checkpoint, key)
+    kept, *_ = _restore(model, checkpoint, key)
     where = f"the weights of step {kept} are kept in {checkpoint}" if kept else "no checkpoint had been written yet"
     raise LossNotFinite(
         f"step {step + 1}: expected a finite loss, got one that is not a number; {where}; lower the learning rate"
@@ -148,7 +187,7 @@ def _stop(model, checkpoint, key, step):
 
 
 def _fingerprint(model, steps, settings):
-    shapes = [(v.path, list(v.shape)) for v in model.trainable_variables]
+    shapes = [(v.name, list(v.shape)) for v in model.trainable_variables]
     text = json.dumps([shapes, steps, settings, keras.backend.backend()], sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -160,11 +199,13 @@ def _variables(model):
     return [v for v in (*model.variables, *model.optimizer.variables) if id(v) not in metrics]
 
 
-def _save(model, checkpoint, key, step, history):
+def _save(model, checkpoint, key, step, history, lowest):
     values = [keras.ops.convert_to_numpy(v) for v in _variables(model)]
     if not all(np.isfinite(value).all() for value in values if value.dtype.kind == "f"):
         return  # the coming step will say so
     arrays = {f"v{n}": value for n, value in enumerate(values)}
+    arrays |= {f"lowest{n}": value for n, value in enumerate(lowest.weights)}
+    arrays |= {"lowest_value": lowest.value, "lowest_step": lowest.step}
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     temporary = checkpoint.with_name(f".{checkpoint.name}.{os.getpid()}.npz")
     try:
@@ -175,15 +216,18 @@ def _save(model, checkpoint, key, step, history):
 
 
 def _restore(model, checkpoint, key):
-    """Step and history of a checkpoint that fits, its state put into the model; else a fresh start."""
+    """Step, history and lowest of a checkpoint that fits, its state put into the model; else a fresh start."""
     if not checkpoint.is_file():
-        return 0, []
+        return 0, [], _Lowest()
     with np.load(checkpoint) as kept:
         if str(kept["key"]) != key:
-            return 0, []
+            return 0, [], _Lowest()
         for n, variable in enumerate(_variables(model)):
             variable.assign(kept[f"v{n}"])
-        return int(kept["step"]), json.loads(str(kept["history"]))
+        count = sum(name.startswith("lowest") for name in kept.files) - 2
+        weights = [kept[f"lowest{n}"] for n in range(count)]
+        lowest = _Lowest(float(kept["lowest_value"]), int(kept["lowest_step"]), weights)
+        return int(kept["step"]), json.loads(str(kept["history"])), lowest
 
 
 def save_model(model, path):

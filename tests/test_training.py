@@ -94,8 +94,8 @@ def test_watch_is_noted_where_it_was_asked(tmp_path):
 
 
 def test_unknown_recipe_is_refused():
-    with pytest.raises(ValueError, match="recipe: expected one of adamw, deeplabcut, got 'sgd'"):
-        compile_model(tiny_model(), "mse", steps=10, recipe="sgd")
+    with pytest.raises(ValueError, match="recipe: expected one of adamw, adam, sgd, deeplabcut, got 'lion'"):
+        compile_model(tiny_model(), "mse", steps=10, recipe="lion")
 
 
 def test_published_learning_rates():
@@ -149,3 +149,52 @@ def test_crops_do_not_tell_which_leg_is_labelled():
     np.testing.assert_array_equal(centres[0], centres[1])
     errors = still_errors(TINY.build(), TINY, StillSet(stills, names))
     np.testing.assert_allclose(*errors[["x_px", "y_px"]].to_numpy().reshape(2, 6, 2), atol=1e-4)
+
+
+class Watched:
+    """Says what it is told to, and remembers the weights that it saw."""
+
+    def __init__(self, *errors):
+        self.errors, self.seen = list(errors), []
+
+    def __call__(self, model):
+        self.seen.append(model.get_weights())
+        return {"validation_loss": self.errors[len(self.seen) - 1]}
+
+
+def test_the_model_ends_with_the_weights_of_the_lowest_watched_number(tmp_path):
+    watch = Watched(0.5, 0.2, 0.3)
+    model, history = train(tmp_path, RandomBatches(), watch=watch, best="validation_loss")
+    for ended, lowest, last in zip(model.get_weights(), *watch.seen[1:], strict=True):
+        np.testing.assert_array_equal(ended, lowest)
+        assert not np.array_equal(ended, last)
+    assert list(history.step) == [2, 4, 6, 8, 10, 12]
+
+
+def test_a_resumed_training_still_knows_its_best_weights(tmp_path):
+    before, after = Watched(0.1, 0.2), Watched(0.3)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, RandomBatches(stop_at=10), watch=before, best="validation_loss")
+    model, _ = train(tmp_path, RandomBatches(), watch=after, best="validation_loss")
+    for ended, lowest in zip(model.get_weights(), before.seen[0], strict=True):
+        np.testing.assert_array_equal(ended, lowest)
+
+
+def test_training_stops_once_patience_is_over(tmp_path):
+    watch = Watched(0.1, 0.2, 0.3)
+    model, history = train(tmp_path, RandomBatches(), watch=watch, best="validation_loss", patience=1)
+    assert history.step.max() == 8
+    for ended, lowest in zip(model.get_weights(), watch.seen[0], strict=True):
+        np.testing.assert_array_equal(ended, lowest)
+
+
+def test_phases_of_harmonic_filters_do_not_decay():
+    # A phase is an angle: no value of it is simpler than another.
+    from studykit.models.harmonic_layers import HarmonicConv2D
+
+    keras.utils.set_random_seed(1)
+    layer = HarmonicConv2D(2, real_input=True)
+    model = keras.Sequential([layers.Input((8, 8, 3)), layer])
+    compile_model(model, "mse", steps=10, learning_rate=0.1)
+    excluded = {v.name: not model.optimizer._use_weight_decay(v) for v in layer.trainable_weights}
+    assert excluded == {name: name.startswith("phase") for name in excluded} and any(excluded.values())
