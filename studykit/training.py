@@ -39,8 +39,8 @@ def compile_model(
         Length of the training; the learning rate falls to a hundredth of its peak along half a cosine.
     recipe : {"adamw", "adam", "sgd", "deeplabcut"}
         "adam": Adam at `learning_rate` throughout (papers 001 and 003). "sgd": stochastic gradient descent with
-        momentum 0.9 at `learning_rate` throughout. "deeplabcut": the same with the published steps of the learning rate; the
-        other parameters are then not used.
+        momentum 0.9, likewise. "deeplabcut": the same with the published steps of the learning rate; the other
+        parameters are then not used.
     learning_rate : float
         Peak.
     warmup_steps : int
