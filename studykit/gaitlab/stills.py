@@ -60,7 +60,7 @@ def simulate_stills(n, seed=20, size=256, skeleton="lsp14", people=None):
 
 def point_names(skeleton):
     """Names of the points of a skeleton that the body has; "all" is every one."""
-    known = {name: value.keypoints for name, value in SKELETONS.items() if name != "gait6"} | {"all": POINTS}
+    known = {name: s.keypoints for name, s in SKELETONS.items() if set(s.keypoints) <= set(POINTS)} | {"all": POINTS}
     if skeleton not in known:
         raise ValueError(f"skeleton: expected one of {list(known)}, got {skeleton!r}")
     return known[skeleton]
@@ -107,7 +107,7 @@ def mask_box(mask):
     return tuple(float(v) for v in (x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1)) if len(x) else None
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=192)  # 2 MB each, and made in 70 ms
 def _person(seed, number):
     rng = np.random.default_rng([seed, _PERSON, number])
     sex = "f" if rng.random() < 0.5 else "m"
@@ -115,20 +115,45 @@ def _person(seed, number):
     return figure, dress(figure, draw_outfit(sex, rng), rng)
 
 
-def _draw(seed, person, index, size):
-    """Image (size, size, 3), mask (size, size) and every point (point, 3) of one still."""
-    figure, dressed = _person(seed, person)
-    rng = np.random.default_rng([seed, _STILL, index])
+def pose_person(seed, number, rng):
+    """A person in a random pose, turned anywhere, on the floor at the origin.
+
+    Returns
+    -------
+    dressed : Dressed
+    vertices, normals : ndarray (V, 3)
+        World, m.
+    points : ndarray (point, 3)
+        `POINTS`, m.
+    """
+    figure, dressed = _person(seed, number)
     rotations, positions, _ = random_pose(figure, rng)
     turn = rotation("y", rng.uniform(0, 2 * np.pi))
     rotations, positions = turn @ rotations, positions @ turn.T
     points = figure.named_points(rotations, positions)[0]
-    vertices, normals = dressed.pose(rotations[0], positions[0])
-    camera = _camera(vertices, size, rng)
-    light = Light(
-        (rng.normal(0, 0.5), max(abs(rng.normal(0.8, 0.2)), 0.1), rng.normal(0.4, 0.4)), rng.uniform(0.35, 0.75)
-    )
-    gain = np.clip(rng.normal(1, 0.12), 0.7, 1.3) * (1 + rng.normal(0, 0.04, 3))
+    return dressed, *dressed.pose(rotations[0], positions[0]), points
+
+
+def light_and_gain(rng):
+    """A random lamp, and the exposure (3,) of red, green and blue."""
+    towards = (rng.normal(0, 0.5), max(abs(rng.normal(0.8, 0.2)), 0.1), rng.normal(0.4, 0.4))
+    light = Light(towards, rng.uniform(0.35, 0.75))
+    return light, np.clip(rng.normal(1, 0.12), 0.7, 1.3) * (1 + rng.normal(0, 0.04, 3))
+
+
+def expose(image, rng):
+    """An image (H, W, 3) as a lens and a sensor give it back: slightly blurred, grainy."""
+    blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.9))
+    grainy = blurred + rng.normal(0, rng.uniform(1, 6), blurred.shape)
+    return np.clip(grainy, 0, 255).astype(np.uint8)
+
+
+def _draw(seed, person, index, size):
+    """Image (size, size, 3), mask (size, size) and every point (point, 3) of one still."""
+    rng = np.random.default_rng([seed, _STILL, index])
+    dressed, vertices, normals, points = pose_person(seed, person, rng)
+    camera = camera_around(vertices, size, rng)
+    light, gain = light_and_gain(rng)
     texture = np.clip(dressed.texture * gain, 0, 255).astype(np.uint8)
     image = backdrop(size, rng)
     layer = draw_person(dressed, vertices, normals, camera, light, texture)
@@ -136,22 +161,28 @@ def _draw(seed, person, index, size):
     if layer is not None:
         image[layer.slices] = composite(image, layer)
         mask[layer.slices] = layer.mask
-    blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.9))
-    grainy = blurred + rng.normal(0, rng.uniform(1, 6), blurred.shape)
+    return expose(image, rng), mask, seen_points(points, camera, [layer])
+
+
+def seen_points(points, camera, layers):
+    """Points (point, 3) in the world, m, as keypoints (point, 3) of the image: hidden by any of the layers, or not."""
     pixels = project(camera, points)
-    visibility = np.where(inside_image(pixels, size, size), point_visibility(layer, camera, points), 0)
-    keypoints = np.column_stack([pixels, visibility]).astype(np.float32)
-    return np.clip(grainy, 0, 255).astype(np.uint8), mask, keypoints
+    seen = np.min([point_visibility(layer, camera, points) for layer in layers], axis=0)
+    seen = np.where(inside_image(pixels, camera.width_px, camera.height_px), seen, 0)
+    return np.column_stack([pixels, seen]).astype(np.float32)
 
 
-def _camera(vertices, size, rng):
-    """A camera somewhere around, that looks at the person roughly in the middle."""
+def camera_around(vertices, size, rng, distance_m=(3, 9), filled=(0.6, 0.95)):
+    """A camera at a random distance, that looks at the vertices (V, 3) roughly in the middle.
+
+    They fill a random share of the picture, diagonally, as seen at that distance.
+    """
     middle = (vertices.max(0) + vertices.min(0)) / 2
     extent = np.linalg.norm(np.ptp(vertices[:, :2], axis=0))
-    distance = rng.uniform(3, 9)
+    distance = rng.uniform(*distance_m)
     elevation = np.radians(np.clip(rng.normal(4, 10), -12, 40))
     position = middle + distance * np.array([0, np.sin(elevation), np.cos(elevation)])
-    focal = size * distance / extent * rng.uniform(0.6, 0.95)
+    focal = size * distance / extent * rng.uniform(*filled)
     return look_at(position, middle + rng.normal(0, 0.06, 3) * extent, focal, size, size)
 
 
