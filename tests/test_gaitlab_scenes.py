@@ -43,10 +43,12 @@ def test_seen_points_lie_on_their_own_person_and_those_behind_another_are_occlud
             for column, row, seen in np.rint(person.keypoints).astype(int):
                 assert (0 <= column < 128 and 0 <= row < 128) == (seen > 0)
                 if seen:
-                    around = (slice(max(row - 2, 0), row + 3), slice(max(column - 2, 0), column + 3))
+                    near, nearer = (
+                        (slice(max(row - d, 0), row + d + 1), slice(max(column - d, 0), column + d + 1)) for d in (2, 1)
+                    )
                     if seen == 2:
-                        on_own.append(person.mask[around].any())
-                    if others[around].all():
+                        on_own.append(person.mask[near].any())
+                    if others[nearer].all():
                         behind.append(seen == 1)
     assert np.mean(on_own) > 0.98
     assert len(behind) > 15 and np.mean(behind) > 0.9  # a point may be nearer than the other's surface by its radius
