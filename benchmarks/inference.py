@@ -80,7 +80,7 @@ def stream(predictor, video):
     """All keypoints by predict.py, and the time of the warm-up."""
     start, warm_s, found, seen = time.perf_counter(), 0.0, [], 0
     for points in predict_frames(predictor, read_frames(video), batch_size=8):
-        found.append(points)
+        found.append(points[:, 0])
         seen += len(points)
         if seen == WARM_UP:
             warm_s = time.perf_counter() - start
@@ -91,7 +91,7 @@ def loop(asked, predictor, video):
     """One whole frame after the other, as in a first script."""
     start, warm_s, found = time.perf_counter(), 0.0, []
     for frame in read_frames(video):
-        found.append(asked.whole([frame])[0])
+        found.append(asked.whole([frame])[0, 0])
         if len(found) == WARM_UP:
             warm_s = time.perf_counter() - start
     return np.stack(found), warm_s

@@ -2,7 +2,8 @@
 
 One compiled graph runs on batches of frames while a thread decodes the next ones. With dynamic cropping only the
 surroundings of the person go through the network: the whole frame is searched at the start and whenever the person is
-lost, and then the crop follows the walk.
+lost, and then the crop follows the walk. Where the network offers several candidates for a keypoint, the whole video
+decides between them (`limb_paths`).
 """
 
 import os
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from studykit.limb_paths import choose_path
 from studykit.provenance import file_digest
 from studykit.stills import warp_image
 from studykit.study import near_side, recording_name, trial_name
@@ -43,7 +45,8 @@ class Predictor:
         (N, H, W, 3) RGB 0 to 255 -> maps.
     keypoints : tuple of str
     decode : callable
-        ``decode(maps) -> (N, K, 3)``: x, y in px of the network's image, and confidence 0 to 1.
+        ``decode(maps) -> (N, C, K, 3)``: x, y in px of the network's image, and confidence 0 to 1, of C candidates,
+        the most probable first.
     scale : float
         Network px a px of the frame.
     crop : tuple (width, height) or None
@@ -53,6 +56,8 @@ class Predictor:
     anchor : str or None
         Keypoint on which crops are centred; None: the box around all. The network must have been trained alike: a box
         around one labelled leg tells it which leg to find, and a crop placed by a mistake then repeats the mistake.
+    limbs : tuple of (str, str)
+        Keypoints whose distance hardly changes, by which `limb_paths` chooses between candidates.
     """
 
     model: Any
@@ -62,6 +67,7 @@ class Predictor:
     crop: tuple | None = None
     multiple: int = 32
     anchor: str | None = None
+    limbs: tuple = ()
 
     @property
     def reach(self):
@@ -69,14 +75,15 @@ class Predictor:
         return np.array(self.crop) / 2 / self.scale
 
     def centre(self, found):
-        """Where crops of these keypoints (N, K, 3) belong, (N, 2), px; NaN where nobody is found."""
-        centres = person_centre(found, self.reach)
+        """Where crops of these keypoints (N, C, K, 3) belong, (N, 2), px; NaN where nobody is found."""
+        best = found[:, 0]
+        centres = person_centre(best, self.reach)
         if self.anchor is None:
             return centres
-        return np.where(np.isnan(centres), np.nan, found[:, self.keypoints.index(self.anchor), :2])
+        return np.where(np.isnan(centres), np.nan, best[:, self.keypoints.index(self.anchor), :2])
 
     def around(self, frames, centres):
-        """Keypoints (N, K, 3) in px of the frames, looked for in crops around centres (N, 2)."""
+        """Keypoints (N, C, K, 3) in px of the frames, looked for in crops around centres (N, 2)."""
         width, height = self.crop
         corners = (np.array([width, height]) - 1) / 2 - self.scale * np.asarray(centres)
         images = [
@@ -86,7 +93,7 @@ class Predictor:
         return self._ask(np.stack(images), corners)
 
     def whole(self, frames):
-        """Keypoints (N, K, 3) in px of the frames, looked for everywhere."""
+        """Keypoints (N, C, K, 3) in px of the frames, looked for everywhere."""
         rows, columns = frames[0].shape[:2]
         width, height = (-(-round(n * self.scale) // self.multiple) * self.multiple for n in (columns, rows))
         matrix = np.array([[self.scale, 0, 0], [0, self.scale, 0]])
@@ -96,7 +103,7 @@ class Predictor:
     def _ask(self, images, corners):
         # predict_on_batch runs the compiled graph; model.predict would build a pipeline around each call.
         found = np.array(self.decode(self.model.predict_on_batch(images)), dtype=float)
-        found[..., :2] = (found[..., :2] - corners[:, None]) / self.scale
+        found[..., :2] = (found[..., :2] - corners[:, None, None]) / self.scale
         return found
 
 
@@ -111,8 +118,8 @@ def predict_frames(predictor, frames, *, batch_size=8):
 
     Yields
     ------
-    ndarray (n, K, 3)
-        x, y, px of the frames, and confidence, for the next n frames.
+    ndarray (n, C, K, 3)
+        x, y, px of the frames, and confidence, of each candidate, for the next n frames.
     """
     frames = iter(frames)
     path = deque(maxlen=_MEMORY)  # (frame number, centre) of the last frames in which the person was found
@@ -139,7 +146,7 @@ def _follow(predictor, chunk, expected):
     if len(lost):
         frames = [chunk[i] for i in lost]
         again = predictor.around(frames, _search(predictor, frames))
-        better = again[..., 2].mean(axis=1) > found[lost, :, 2].mean(axis=1)
+        better = again[:, 0, :, 2].mean(axis=1) > found[lost, 0, :, 2].mean(axis=1)
         found[lost[better]] = again[better]
         centres = predictor.centre(found)
     return found, centres
@@ -211,7 +218,8 @@ def predict_video(predictor, path, *, flip=False, batch_size=8, mirrored=False, 
     Returns
     -------
     xarray.Dataset
-        Positions wherever the network put them, with confidence; apply a cut-off later (`cut_off`).
+        Positions wherever the network put them, with confidence; apply a cut-off later (`cut_off`). The attribute
+        `not_highest_percent` says how many points are not the most probable candidate of their frame.
 
     Raises
     ------
@@ -226,7 +234,10 @@ def predict_video(predictor, path, *, flip=False, batch_size=8, mirrored=False, 
         found.append(points)
         if on_frames is not None:
             on_frames(len(points))
-    found = np.concatenate(found).astype(np.float32).astype(float)
+    candidates = np.concatenate(found).astype(np.float32).astype(float)
+    limbs = [tuple(map(predictor.keypoints.index, limb)) for limb in predictor.limbs]
+    chosen = choose_path(candidates, limbs, info.fps)
+    found = np.take_along_axis(candidates, chosen[:, None, :, None], axis=1)[:, 0]
     if flip:
         found[..., 0] = info.width_px - 1 - found[..., 0]
     tracks = build_tracks(
@@ -240,6 +251,7 @@ def predict_video(predictor, path, *, flip=False, batch_size=8, mirrored=False, 
         source_file=Path(path).name,
         mirrored=mirrored,
     )
+    tracks.attrs["not_highest_percent"] = round(100 * float((chosen > 0).mean()), 3)
     return log_step(tracks, "predicted on the mirror image, mapped back" if flip else "predicted")
 
 

@@ -71,7 +71,7 @@ def cell_centres(rows, columns, stride):
     return x, y
 
 
-def decode_scores(scores, offsets, *, stride=8, stdev_px=7.2801, neighbours=1):
+def decode_scores(scores, offsets, *, stride=8, stdev_px=7.2801, neighbours=1, candidates=1, apart=2):
     """Keypoints from score maps and location refinement.
 
     Parameters
@@ -84,15 +84,31 @@ def decode_scores(scores, offsets, *, stride=8, stdev_px=7.2801, neighbours=1):
     neighbours : int
         0: the best cell with its offset, as DeepLabCut does. n > 0: the mean of what the cells around it, n to each
         side, say, weighted by their scores, which averages their errors.
+    candidates : int
+        Peaks of each map.
+    apart : int
+        Cells between one peak and the next one, at least.
 
     Returns
     -------
-    ndarray (N, K, 3) float32
-        x, y in px of the network's image, and the score of the best cell as probability.
+    ndarray (N, candidates, K, 3) float32
+        x, y in px of the network's image, and the score of the best cell as probability; the most probable first.
     """
+    left = scores.astype(np.float32)
+    peaks = []
+    for number in range(candidates):
+        row, column = np.divmod(left.reshape(len(left), -1, left.shape[-1]).argmax(axis=1), left.shape[2])
+        peaks.append(_refine(scores, offsets, row, column, stride, stdev_px, neighbours))
+        if number + 1 < candidates:
+            rows, columns = np.ogrid[: left.shape[1], : left.shape[2]]
+            beside = abs(columns[..., None] - column[:, None, None]) <= apart
+            left = np.where((abs(rows[..., None] - row[:, None, None]) <= apart) & beside, -np.inf, left)
+    return np.stack(peaks, axis=1)
+
+
+def _refine(scores, offsets, row, column, stride, stdev_px, neighbours):
+    """Points (N, K, 3) around cells (N, K) of a score map."""
     n, h, w, k = scores.shape
-    best = scores.reshape(n, h * w, k).argmax(axis=1)
-    row, column = np.divmod(best, w)
     step = np.arange(-neighbours, neighbours + 1)
     rows = row[..., None, None] + step[:, None]
     columns = column[..., None, None] + step[None, :]

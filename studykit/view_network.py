@@ -5,6 +5,7 @@ Settings in one place, from which the network, its training examples, its readin
 
 import json
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -124,20 +125,22 @@ class Settings:
             name: np.stack(m) for name, m in zip(("scores", "offsets"), zip(*maps, strict=True), strict=True)
         }
 
-    def decode(self, outputs):
-        """The network's maps as keypoints (N, K, 3): x, y in its image, px, and confidence."""
-        return decode_scores(outputs["scores"], outputs["offsets"], stride=STRIDE, stdev_px=LOCREF_STDEV)
+    def decode(self, outputs, candidates=1):
+        """The network's maps as keypoints (N, candidates, K, 3): x, y in its image, px, and confidence."""
+        maps = outputs["scores"], outputs["offsets"]
+        return decode_scores(*maps, stride=STRIDE, stdev_px=LOCREF_STDEV, candidates=candidates)
 
-    def predictor(self, model):
+    def predictor(self, model, candidates=1):
         """The trained network, ready for `predict`."""
         return Predictor(
             model,
             self.keypoints,
-            self.decode,
+            partial(self.decode, candidates=candidates),
             scale=self.scale,
             crop=(self.crop_width_px, self.crop_height_px),
             multiple=self.output_stride,
             anchor=self.anchor,
+            limbs=tuple(limb for limb in SKELETONS["gait6"].limbs if set(limb) <= set(self.keypoints)),
         )
 
 
@@ -153,8 +156,14 @@ def save_network(model, settings, folder):
     write_text(Path(folder) / "settings.json", json.dumps(asdict(settings), indent=1) + "\n")
 
 
-def load_network(folder):
+def load_network(folder, candidates=1):
     """Predictor and settings of a saved network.
+
+    Parameters
+    ----------
+    folder : path-like
+    candidates : int
+        Peaks of each score map that a video's path may choose from.
 
     Raises
     ------
@@ -165,7 +174,7 @@ def load_network(folder):
     path = require(folder / "model.keras", made_by="40_train_views")
     values = json.loads(require(folder / "settings.json", made_by="40_train_views").read_text(encoding="utf-8"))
     settings = Settings(**values | {"keypoints": tuple(values["keypoints"])})
-    return settings.predictor(keras.saving.load_model(path, compile=False)), settings
+    return settings.predictor(keras.saving.load_model(path, compile=False), candidates), settings
 
 
 def still_errors(model, settings, stills, batch_size=16):
@@ -190,7 +199,7 @@ def still_errors(model, settings, stills, batch_size=16):
         some = [stills[n] for n in range(start, min(start + batch_size, len(stills)))]
         maps = [_around_anchor(still, settings, *size) for still in some]
         images = np.stack([warp(still, matrix, *size).image for still, matrix in zip(some, maps, strict=True)])
-        found = settings.decode(model.predict_on_batch(images))
+        found = settings.decode(model.predict_on_batch(images))[:, 0]
         for still, matrix, points in zip(some, maps, found, strict=True):
             xy = (points[:, :2] - matrix[:, 2]) / settings.scale
             for name, (x, y), confidence, (u, v, known) in zip(

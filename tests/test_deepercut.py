@@ -24,10 +24,22 @@ def test_perfect_maps_give_back_the_keypoints(neighbours):
     maps = [score_targets(p, 96, 160) for p in points]
     scores = np.stack([20.0 * s[..., :6] - 10 for s, _ in maps])
     offsets = np.stack([o[..., :12] for _, o in maps])
-    found = decode_scores(scores, offsets, neighbours=neighbours)
+    found = decode_scores(scores, offsets, neighbours=neighbours)[:, 0]
     # Cells outside the disc carry no offset, but also next to no weight.
     np.testing.assert_allclose(found[..., :2], points[..., :2], atol=0.01)
     assert (found[..., 2] > 0.99).all()
+
+
+def test_candidates_are_the_peaks_in_order():
+    points = np.array([[20.0, 30.0, 2.0], [90.0, 60.0, 2.0]])
+    (high, near), (low, far) = (score_targets(point[None], 96, 160) for point in points)
+    offsets = (near + far)[..., :2]
+    scores = np.where(high[..., :1] > 0, 4.0, np.where(low[..., :1] > 0, 1.0, -8.0)) - (offsets**2).sum(
+        -1, keepdims=True
+    )
+    found = decode_scores(scores[None], offsets[None], candidates=3)
+    np.testing.assert_allclose(found[0, :2, 0, :2], points[:, :2], atol=0.01)
+    np.testing.assert_allclose(found[0, :, 0, 2], 1 / (1 + np.exp([-4.0, -1.0, 8.0])), atol=0.05)
 
 
 def test_unknown_keypoints_are_in_no_map():

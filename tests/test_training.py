@@ -144,7 +144,7 @@ def test_crops_do_not_tell_which_leg_is_labelled():
         one, other = (move(still, names, np.random.default_rng(seed)).image for still in stills)
         np.testing.assert_array_equal(one, other)
     predictor = TINY.predictor(None)
-    found = np.stack([np.column_stack([p, np.full(6, 0.9)]) for p in (near, far)]).astype(float)
+    found = np.stack([np.column_stack([p, np.full(6, 0.9)]) for p in (near, far)])[:, None].astype(float)
     centres = predictor.centre(found)
     np.testing.assert_array_equal(centres[0], centres[1])
     errors = still_errors(TINY.build(), TINY, StillSet(stills, names))
