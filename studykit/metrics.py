@@ -8,7 +8,7 @@ import pandas as pd
 
 from studykit.report import write_text
 from studykit.skeletons import SKELETONS, Skeleton
-from studykit.stills import with_skeleton
+from studykit.stills import known_box, with_skeleton
 
 COCO_FIGURES = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
 _COCO17 = SKELETONS["coco17"].keypoints
@@ -132,7 +132,7 @@ def coco_truth(stills, keypoints=_COCO17):
         height, width = still.image.shape[:2]
         images[image] = {"id": image, "file_name": still.scene or still.source, "width": width, "height": height}
         points = np.where(still.keypoints[:, 2:] > 0, still.keypoints, 0)
-        box = still.box or _known_box(points)
+        box = still.box or known_box(points) or (0, 0, 0, 0)
         area = box[2] * box[3] if still.mask is None else still.mask.sum()
         annotations.append(
             {
@@ -148,11 +148,6 @@ def coco_truth(stills, keypoints=_COCO17):
         )
     categories = [{"id": 1, "name": "person", "keypoints": list(keypoints)}]
     return {"images": list(images.values()), "annotations": annotations, "categories": categories}
-
-
-def _known_box(points):
-    known = points[points[:, 2] > 0, :2]
-    return (*known.min(axis=0), *np.ptp(known, axis=0)) if len(known) else (0.0, 0.0, 0.0, 0.0)
 
 
 def image_ids(stills):

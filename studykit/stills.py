@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from studykit.skeletons import convert, flip_order
+from studykit.skeletons import SKELETONS, convert, flip_order
 from studykit.study import split_participants
 
 
@@ -192,9 +192,27 @@ def with_skeleton(stills, names, *, lacking=False):
     return stills.map(change, names)
 
 
-def count_known(still):
-    """How many keypoints of a still lie in the picture, seen or occluded."""
-    return int((still.keypoints[:, 2] > 0).sum())
+def known_share(still, keypoints):
+    """Share of a still's keypoints that lie in the picture, seen or occluded; of those that BODY_25 has, 0 to 1.
+
+    Paper 003, section II-A, takes pictures with at least 22 of 25, which is a share of 0.88.
+    """
+    rows = [k for k, name in enumerate(keypoints) if name in SKELETONS["body25"].keypoints]
+    return float((still.keypoints[rows, 2] > 0).mean()) if rows else 0.0
+
+
+def mark_outside(points, width, height):
+    """Keypoints (K, 3) of which those outside an image of width and height, px, are unknown (visibility 0)."""
+    points = np.array(points, dtype=np.float32)
+    inside = ((points[:, :2] >= -0.5) & (points[:, :2] < np.array([width, height]) - 0.5)).all(axis=1)
+    points[~inside, 2] = 0
+    return points
+
+
+def known_box(points):
+    """x, y, width and height around the known keypoints of (K, 3), px; None where there are none."""
+    known = np.asarray(points)[np.asarray(points)[:, 2] > 0, :2]
+    return tuple(float(v) for v in (*known.min(axis=0), *np.ptp(known, axis=0))) if len(known) else None
 
 
 def rescale(still, shorter_px):
@@ -278,17 +296,16 @@ def warp(still, matrix, width, height):
         mask = cv2.warpAffine(mask.astype(np.float32), matrix, (width, height), flags=cv2.INTER_LINEAR) > 0.5
     points = np.array(still.keypoints, dtype=np.float32)
     points[:, :2] = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
-    inside = ((points[:, :2] >= -0.5) & (points[:, :2] < np.array([width, height]) - 0.5)).all(axis=1)
-    points[~inside, 2] = 0
+    points = mark_outside(points, width, height)
     return replace(still, image=image, mask=mask, keypoints=points, box=_warp_box(still.box, matrix))
 
 
-def warp_image(image, matrix, width, height):
-    """An image (H, W, 3) seen through an affine map (2, 3), black beyond its border, smooth when shrunk."""
+def warp_image(image, matrix, width, height, border=0):
+    """An image (H, W, 3) seen through an affine map (2, 3), of one grey beyond its border, smooth when shrunk."""
     shrink = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     if shrink < 0.5:  # bilinear sampling skips pixels beyond a factor of two
         image = cv2.GaussianBlur(image, (0, 0), 0.4 / shrink)
-    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
+    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=(border,) * 3)
 
 
 def _warp_box(box, matrix):

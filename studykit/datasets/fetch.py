@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -64,6 +65,8 @@ ASK = {
     "cmu": "Walks of the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu) as BVH, in a folder cmu_walks; "
     "files are named SS_CC.bvh, subject and clip.",
     "lsp": "Leeds Sports Pose (Johnson & Everingham 2010), from its author: a folder lsp with images/ and joints.mat.",
+    "lspet": "Leeds Sports Pose Extended Training (Johnson & Everingham 2011), from its author: a folder lspet with "
+    "images/ and joints.mat.",
     "mpii": "MPII Human Pose (human-pose.mpi-inf.mpg.de): a folder mpii with images/ and the annotation .mat file.",
     "coco": "COCO keypoints 2017 (cocodataset.org): a folder coco with train2017/, val2017/ and annotations/.",
 }
@@ -74,6 +77,56 @@ def source_folder(name):
     name = Path(name).expanduser()
     shared = Path(os.environ.get("STUDYKIT_DATA", "")).expanduser() / name
     return shared if "STUDYKIT_DATA" in os.environ and shared.is_dir() else project_root() / "data" / "raw" / name
+
+
+def require_source(name, folder, *parts):
+    """The folder of a data set that its owner hands out, once it is certain that files or folders lie in it.
+
+    Parameters
+    ----------
+    name : str
+        One of `ASK`.
+    folder : path-like
+    *parts : str
+        What must be in it.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    FileNotFoundError
+        Saying what was expected where, and whom to ask.
+    """
+    folder = Path(folder)
+    lacking = [part for part in parts if not (folder / part).exists()]
+    if lacking:
+        raise FileNotFoundError(
+            f"{folder}: expected {' and '.join(lacking)} of the data set {name!r}, got none; "
+            f"ask for it ({ASK[name]}) and "
+            "put it under data/raw/ or in the folder that STUDYKIT_DATA names"
+        )
+    return folder
+
+
+def read_mat(path, variable, **options):
+    """One variable of a MATLAB file, by `scipy.io.loadmat`.
+
+    Raises
+    ------
+    ValueError
+        If the file is cut off, no MATLAB file, or has no such variable.
+    """
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        return loadmat(path, **options)[variable]
+    except (MatReadError, zlib.error, KeyError, ValueError, TypeError, NotImplementedError, OSError) as error:
+        raise ValueError(
+            f"{path}: expected a MATLAB file with {variable}, got none ({error}); copy it again"
+        ) from error
 
 
 def fetch(name, folder=None):

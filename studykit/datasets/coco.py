@@ -1,0 +1,137 @@
+"""COCO keypoints (Lin et al. 2014): people in everyday scenes, 17 keypoints, masks.
+
+The official layout: `annotations/person_keypoints_<part>.json` and the images in `<part>/`, such as `train2017`.
+"""
+
+import json
+import warnings
+from collections import Counter
+
+import numpy as np
+
+from studykit.datasets.fetch import require_source
+from studykit.skeletons import SKELETONS
+from studykit.still_files import read_image
+from studykit.stills import Made, Still, StillSet, mark_outside
+
+_NEEDED = {"images": ("id", "file_name", "width", "height"), "annotations": ("id", "image_id", "keypoints", "bbox")}
+
+
+def coco_stills(folder, part="train2017"):
+    """Annotated people of COCO; an image is read when a still of it is asked for.
+
+    Crowd regions and people without keypoints are left out, and people whose box is empty too, which a warning says.
+    People of one picture share `scene`; its participant is the picture itself, for who is who is not known.
+
+    Parameters
+    ----------
+    folder : path-like
+    part : str
+        Name of the images' folder and of the annotations.
+
+    Returns
+    -------
+    StillSet
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder, the annotations or an image is missing.
+    ValueError
+        If the annotations are of another schema, or nobody is annotated.
+    """
+    file = f"annotations/person_keypoints_{part}.json"
+    folder = require_source("coco", folder, part, file)
+    images, people = _people(folder / file)
+    lost = sorted(
+        {images[row["image_id"]]["file_name"] for row in people} - {p.name for p in (folder / part).iterdir()}
+    )
+    if lost:
+        raise FileNotFoundError(
+            f"{folder / part}: expected the images of all annotated people, got {len(lost)} less, such as {lost[0]}; "
+            "unpack the data set again"
+        )
+    count = Counter(row["image_id"] for row in people)
+    names = [f"coco-{row['image_id']:012d}" for row in people]
+    scenes = [name if count[row["image_id"]] > 1 else "" for name, row in zip(names, people, strict=True)]
+
+    def read(number):
+        row = people[number]
+        known = images[row["image_id"]]
+        image = read_image(folder / part / known["file_name"])
+        height, width = image.shape[:2]
+        if (known["width"], known["height"]) != (width, height):
+            raise ValueError(
+                f"{folder / part / known['file_name']}: expected {known['width']} x {known['height']} px as annotated, "
+                f"got {width} x {height}; take the original image"
+            )
+        points = mark_outside(np.reshape(row["keypoints"], (-1, 3)).astype(np.float32), width, height)
+        source = f"coco {known['file_name']}, annotation {row['id']}"
+        mask = _mask(row.get("segmentation"), height, width)
+        return Still(image, points, mask, tuple(map(float, row["bbox"])), names[number], source, scenes[number])
+
+    return StillSet(Made(range(len(people)), read), SKELETONS["coco17"].keypoints, names, scenes)
+
+
+def _people(path):
+    """Images by id, and the annotations of people with keypoints and an area."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: expected whole JSON, got something else ({error}); unpack it again") from error
+    lacking = [key for key in ("images", "annotations", "categories") if key not in content]
+    lacking += [
+        f"{name} of {key}[{n}]"
+        for key, wanted in _NEEDED.items()
+        for n, row in enumerate(content.get(key, ()))
+        for name in wanted
+        if name not in row
+    ]
+    if lacking:
+        raise ValueError(
+            f"{path}: expected a COCO keypoint file, got none of {', '.join(lacking[:3])}; see cocodataset.org"
+        )
+    keypoints = next((category.get("keypoints") for category in content["categories"] if category["id"] == 1), None)
+    if tuple(keypoints or ()) != SKELETONS["coco17"].keypoints:
+        raise ValueError(
+            f"{path}: expected COCO's 17 keypoints of category 1, got {keypoints}; take person_keypoints_*.json"
+        )
+    images = {image["id"]: image for image in content["images"]}
+    people = [row for row in content["annotations"] if not row.get("iscrowd") and any(row["keypoints"][2::3])]
+    faults = [
+        f"annotation {row['id']}: expected one of the file's images, got {row['image_id']}"
+        for row in people
+        if row["image_id"] not in images
+    ]
+    faults += [
+        f"annotation {row['id']}: expected 51 numbers for keypoints, got {len(row['keypoints'])}"
+        for row in people
+        if len(row["keypoints"]) != 51
+    ]
+    if not people:
+        faults.append("expected people with keypoints, got none")
+    if faults:
+        raise ValueError(
+            f"{path}: " + "; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
+        )
+    empty = [row["id"] for row in people if min(row["bbox"][2:]) <= 0]
+    if empty:
+        warnings.warn(
+            f"{path}: {len(empty)} people of zero area are left out, such as annotation {empty[0]}", stacklevel=3
+        )
+    return images, [row for row in people if min(row["bbox"][2:]) > 0]
+
+
+def _mask(segmentation, height, width):
+    """Mask (height, width) of polygons, or of a run-length encoding, whole or compressed; None where there is none."""
+    if not segmentation:
+        return None
+    from faster_coco_eval.core import mask
+
+    if isinstance(segmentation, list):
+        encoded = mask.merge(mask.frPyObjects(segmentation, height, width))
+    elif isinstance(segmentation["counts"], list):
+        encoded = mask.frPyObjects(segmentation, height, width)
+    else:
+        encoded = segmentation
+    return mask.decode(encoded).astype(bool)
