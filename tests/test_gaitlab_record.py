@@ -43,7 +43,7 @@ def content(folder):
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.suffix in (".mp4", ".npz", ".json")
+        if path.suffix in (".mp4", ".npz", ".nc", ".json")
     }
 
 
@@ -162,11 +162,9 @@ def test_calibration_is_of_the_nominal_cameras_not_of_the_real_ones(study):
 
 
 def test_the_same_seed_gives_the_same_files_however_many_work(study, tmp_path):
-    again = simulate_study(tmp_path, participants=1, trials=2, **SMALL | {"workers": 2})
+    simulate_study(tmp_path, participants=1, trials=2, **SMALL | {"workers": 2})
     before = content(Path(study.calibration[0]).parent)
     assert content(tmp_path) == {path: digest for path, digest in before.items() if "sub-02" not in path}
-    for a, b in zip(study.truth.unique()[:2], again.truth.unique(), strict=True):
-        xr.testing.assert_identical(load_truth(a), load_truth(b))
 
 
 def test_another_seed_gives_another_study(study, tmp_path):
