@@ -4,6 +4,7 @@ A folder holds `stills.csv` (a row a person: image, mask, participant, source, s
 `images/` and `masks/` as PNG. People of one scene share an image file.
 """
 
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -21,7 +22,7 @@ _BOX = ["box_x", "box_y", "box_width", "box_height"]
 _TEXTS = ["image", "mask", "participant", "source", "scene"]
 
 
-def save_stills(stills, folder):
+def save_stills(stills, folder, *, keep=None, most=None):
     """Write stills as a folder, whole or not at all; one that is there already is replaced.
 
     Parameters
@@ -29,6 +30,10 @@ def save_stills(stills, folder):
     stills : StillSet
         Loaded one at a time.
     folder : path-like
+    keep : callable, optional
+        ``keep(still)`` says whether a still is written; all are if not given.
+    most : int, optional
+        Stop after so many.
 
     Returns
     -------
@@ -36,14 +41,12 @@ def save_stills(stills, folder):
         The table of `stills.csv`.
     """
     folder = Path(folder)
-    if not len(stills):
-        raise ValueError(f"{folder}: expected at least one still to save, got none")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         for name in ("images", "masks"):
             (temporary / name).mkdir(parents=True)
         images, rows = {}, []
-        for number, still in enumerate(stills):
+        for number, still in enumerate(itertools.islice(filter(keep, stills) if keep else stills, most)):
             image = images.get(still.scene)
             if image is None:
                 image = f"images/{number:06d}.png"
@@ -54,6 +57,10 @@ def save_stills(stills, folder):
                 write_png(temporary / mask, still.mask.astype(np.uint8) * 255)
             box = still.box or (np.nan,) * 4
             rows.append([image, mask, still.participant, still.source, still.scene, *box, *still.keypoints.ravel()])
+        if not rows:
+            raise ValueError(
+                f"{folder}: expected stills to save, got none of {len(stills)} that may be kept; ask for less"
+            )
         table = pd.DataFrame(rows, columns=_TEXTS + _BOX + _columns(stills.keypoints))
         save_table(table, temporary / TABLE.removesuffix(".csv"))
         shutil.rmtree(folder, ignore_errors=True)
@@ -214,6 +221,10 @@ def load_split(folder, kind="people"):
     """
     folder = Path(folder)
     table = pd.read_csv(require(folder / "split.csv", made_by="01_stills"), dtype=str, keep_default_na=False)
+    if kind == "scenes" and not (folder / kind).exists():
+        raise ValueError(
+            f"{folder}: expected scenes of several people, got none; take stills from gaitlab, mpii or coco"
+        )
     part = dict(zip(table["participant"], table["set"], strict=True))
     stills = load_stills(folder / kind)
     where = np.array([part.get(name, "") for name in stills.participants])

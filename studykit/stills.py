@@ -192,6 +192,11 @@ def with_skeleton(stills, names, *, lacking=False):
     return stills.map(change, names)
 
 
+def count_known(still):
+    """How many keypoints of a still lie in the picture, seen or occluded."""
+    return int((still.keypoints[:, 2] > 0).sum())
+
+
 def known_share(still, keypoints):
     """Share of a still's keypoints that lie in the picture, seen or occluded; of those that BODY_25 has, 0 to 1.
 
@@ -236,6 +241,13 @@ def rescale(still, shorter_px):
     points[:, :2] = (points[:, :2] + 0.5) * zoom - 0.5
     matrix = np.column_stack([np.diag(zoom), (zoom - 1) / 2])
     return replace(still, image=image, mask=mask, keypoints=points, box=_warp_box(still.box, matrix))
+
+
+def shrink(still, longest_px):
+    """The whole still with a longer edge of at most so many px."""
+    height, width = still.image.shape[:2]
+    longest = max(height, width)
+    return still if longest <= longest_px else rescale(still, max(1, round(longest_px * min(height, width) / longest)))
 
 
 def crop_person(still, margin=0.25):
@@ -372,6 +384,8 @@ class Augmentation:
         What is brought to the middle before the shift: the known keypoints (or the box), the box, the image's centre,
         any point of the image, or one keypoint. Where only one leg is labelled, "person" would tell by the place of the
         picture which leg that is.
+    keep_person : bool
+        Enlarge and shift no more than leaves all known keypoints (or the box) in the picture.
     anywhere : float
         Share of draws that use "anywhere" whatever `centre` says, so that background is seen too.
     flip : float
@@ -391,6 +405,7 @@ class Augmentation:
     stretch: float = 0.0
     shift: float = 0.1
     centre: str = "person"
+    keep_person: bool = False
     anywhere: float = 0.0
     flip: float = 0.0
     colour: float = 0.5
@@ -408,9 +423,26 @@ class Augmentation:
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         turn = scale * turn @ np.diag([1 / longer, longer])
         to = (size - 1) / 2 + rng.uniform(-1, 1, 2) * self.shift * size
-        matrix = np.column_stack([turn, to - turn @ self._centre(still, keypoints, rng)])
+        centre = self._centre(still, keypoints, rng)
+        if self.keep_person:
+            turn, to = self._keep(still, turn, to, centre)
+        matrix = np.column_stack([turn, to - turn @ centre])
         out = warp(still, matrix, self.width, self.height)
         return replace(out, image=self._recolour(out.image, rng))
+
+    def _keep(self, still, turn, to, centre):
+        """The turn (2, 2), and the place in the result that `centre` goes to, such that nothing known is lost."""
+        corners = still.keypoints[still.keypoints[:, 2] > 0, :2]
+        if not len(corners) and still.box is not None:
+            x, y, w, h = still.box
+            corners = np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]])
+        if not len(corners):
+            return turn, to
+        last = np.array([self.width, self.height]) - 1
+        places = (corners - centre) @ turn.T
+        shrink = min(1.0, (last / np.maximum(np.ptp(places, axis=0), 1e-9)).min())
+        low, high = shrink * places.min(axis=0), shrink * places.max(axis=0)
+        return shrink * turn, np.clip(to, -low, np.maximum(last - high, -low))
 
     def _centre(self, still, keypoints, rng):
         size = np.array([still.image.shape[1], still.image.shape[0]])
