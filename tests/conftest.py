@@ -12,6 +12,11 @@ from studykit.tracks import build_tracks
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """The longest first, so that the others run beside it."""
+    items.sort(key=lambda item: item.get_closest_marker("study") is None)
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """Folder of third-party data; tests that ask for it are marked `real_data`."""

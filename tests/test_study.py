@@ -1,44 +1,14 @@
-"""Whole studies through Snakemake and papermill: a tiny one for the machinery, the real one at smoke scale."""
+"""A tiny study through Snakemake and papermill: what runs, what does not run again, what stops."""
 
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
-from tiny_study import ROOT, make_tiny_study, write_config
-
-from studykit.provenance import file_digest
-
-NOTEBOOKS = {"00_data", "40_train_views", "41_pose_two_views", "42_mirror_align", "43_gait_cycles"}
-NOTEBOOKS |= {"44_perspective_anova", "50_known_truth"}
-
-
-def study(root, *options, name="tiny", start=subprocess.run):
-    """The command a user types, in a project folder."""
-    command = [sys.executable, "-m", "studykit.cli", "study", name, "--cores", "2", *options]
-    environment = os.environ | {"STUDYKIT_ROOT": str(root)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return start(command, env=environment, cwd=root.parent, start_new_session=True, **pipes)
-
-
-def ran(finished):
-    """Notebooks that were executed."""
-    return re.findall(r"(\S+): running", finished.stderr)
-
-
-def tables(root, name="tiny"):
-    """Fingerprints of everything a study found, without its times."""
-    reports = root / "reports" / name
-    return {
-        path.relative_to(reports).as_posix(): file_digest(path)
-        for kind in ("tables", "figures")
-        for path in sorted((reports / kind).rglob("*.csv"))
-    }
+from tiny_study import make_tiny_study, ran, study, tables, write_config
 
 
 @pytest.fixture(scope="module")
@@ -131,69 +101,3 @@ def test_killed_study_resumes_with_the_same_tables(finished, tmp_path):
     assert result.returncode == 0, result.stderr
     assert ran(result) == ["20_doubles", "30_sum"]
     assert tables(root) == json.loads((finished / "first.json").read_text()) != {}
-
-
-needs_all = pytest.mark.skipif(
-    not {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} >= NOTEBOOKS,
-    reason="not all notebooks of the two-camera study are there",
-)
-
-
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    """The real study at smoke scale in a project of its own, killed while notebook 41 runs, then resumed."""
-    root = tmp_path_factory.mktemp("project")
-    for folder in ("notebooks", "config", "workflow"):
-        shutil.copytree(ROOT / folder, root / folder)
-    running = study(root, name="smoke", start=subprocess.Popen)
-    for line in running.stderr:
-        print(line, end="", flush=True)
-        if "41_pose_two_views: running" in line:
-            break
-    time.sleep(8)  # into its work
-    os.killpg(running.pid, signal.SIGKILL)
-    running.communicate()
-    result = study(root, name="smoke")
-    print(result.stderr)
-    assert result.returncode == 0, result.stderr
-    return root, ran(result)
-
-
-@needs_all
-@pytest.mark.study
-def test_smoke_study_resumes_where_it_was_killed(smoke):
-    root, resumed = smoke
-    assert sorted(resumed) == sorted(NOTEBOOKS - {"00_data", "40_train_views"})
-    start = time.perf_counter()
-    again = study(root, name="smoke")
-    assert again.returncode == 0 and ran(again) == [] and time.perf_counter() - start < 20
-
-
-@needs_all
-@pytest.mark.study
-def test_smoke_study_reports_every_notebook(smoke):
-    reports = smoke[0] / "reports/smoke"
-    summary = json.loads((reports / "summary.json").read_text())
-    assert set(summary) - {"study"} == NOTEBOOKS
-    assert summary["study"]["peak_memory_gb"] < 6
-    for path in [reports / "index.html", *sorted((reports / "html").glob("*.html"))]:
-        page = path.read_text(encoding="utf-8")
-        assert not re.search(r"<script|src=\"(https?:)?//|<link|@import", page), path
-        for link in re.findall(r"(?:href|src)=\"([^\"#:]+)\"", page):
-            assert (path.parent / link).is_file(), f"{path}: {link}"
-
-
-@needs_all
-@pytest.mark.study
-def test_one_seed_gives_the_same_tables(smoke):
-    root, _ = smoke
-    before = tables(root, "smoke")
-    assert len(before) > 20
-    for folder in ("reports/smoke/runs", "data/derived/smoke/done"):
-        for kept in (root / folder).glob("4[1234]*"):
-            kept.unlink()
-    shutil.rmtree(root / "data/derived/smoke/tracks")
-    result = study(root, name="smoke")
-    assert ran(result)[:3] == ["41_pose_two_views", "42_mirror_align", "43_gait_cycles"]
-    after = tables(root, "smoke")
-    assert [name for name in before if after.get(name) != before[name]] == []

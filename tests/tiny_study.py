@@ -1,8 +1,14 @@
-"""A study of three notebooks that take no time: numbers, their doubles, their sum; in a folder with a space."""
+"""A study of three notebooks that take no time: numbers, their doubles, their sum; and how a test runs a study."""
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+
+from studykit.provenance import file_digest
 
 ROOT = Path(__file__).parents[1]
 SHARED = """\
@@ -79,3 +85,26 @@ def write_config(root, **notebooks):
     path = root / "config/tiny.yaml"
     path.write_text(json.dumps(settings | {"notebooks": {f"{k}": v for k, v in notebooks.items()}}))
     return path
+
+
+def study(root, *options, name="tiny", start=subprocess.run):
+    """The command a user types, in a project folder."""
+    command = [sys.executable, "-m", "studykit.cli", "study", name, "--cores", "2", *options]
+    environment = os.environ | {"STUDYKIT_ROOT": str(root)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return start(command, env=environment, cwd=root.parent, start_new_session=True, **pipes)
+
+
+def ran(finished):
+    """Notebooks that were executed."""
+    return re.findall(r"(\S+): running", finished.stderr)
+
+
+def tables(root, name="tiny"):
+    """Fingerprints of everything a study found, without its times."""
+    reports = root / "reports" / name
+    return {
+        path.relative_to(reports).as_posix(): file_digest(path)
+        for kind in ("tables", "figures")
+        for path in sorted((reports / kind).rglob("*.csv"))
+    }

@@ -1,0 +1,78 @@
+"""The real study at smoke scale: killed, resumed, repeated."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from tiny_study import ROOT, ran, study, tables
+
+from studykit.plan import plan
+from studykit.study import load_config
+
+pytestmark = pytest.mark.study
+RUNS = list(plan(load_config(ROOT / "config/smoke.yaml")))
+# One of each kind that draws at random or computes in parallel; what follows from them has not changed.
+REPEATED = ["41_pose_two_views", "44_perspective_anova", "50_known_truth"]
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The study in a project of its own, killed while notebook 41 runs, then resumed; what ran, what had to again."""
+    root = tmp_path_factory.mktemp("project")
+    for folder in ("notebooks", "config", "workflow"):
+        shutil.copytree(ROOT / folder, root / folder)
+    done = set()
+    running = study(root, name="smoke", start=subprocess.Popen)
+    for line in running.stderr:
+        print(line, end="", flush=True)
+        done |= set(re.findall(r"(\S+): done in", line))
+        if "41_pose_two_views: running" in line:
+            break
+    time.sleep(8)  # into its work
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    result = study(root, name="smoke")
+    print(result.stderr)
+    assert result.returncode == 0, result.stderr
+    return root, done, ran(result)
+
+
+def test_resumes_where_it_was_killed(smoke):
+    root, done, resumed = smoke
+    assert done >= {"00_data", "40_train_views"}
+    assert set(resumed) >= {"41_pose_two_views", "44_perspective_anova"}
+    assert sorted([*done, *resumed]) == sorted(RUNS)
+    start = time.perf_counter()
+    again = study(root, name="smoke")
+    assert again.returncode == 0 and ran(again) == [] and time.perf_counter() - start < 20
+
+
+def test_reports_every_run(smoke):
+    reports = smoke[0] / "reports/smoke"
+    summary = json.loads((reports / "summary.json").read_text())
+    assert set(summary) - {"study"} == set(RUNS)
+    assert summary["study"]["peak_memory_gb"] < 6
+    for path in [reports / "index.html", *sorted((reports / "html").rglob("*.html"))]:
+        page = path.read_text(encoding="utf-8")
+        assert not re.search(r"<script|src=\"(https?:)?//|<link|@import", page), path
+        for link in re.findall(r"(?:href|src)=\"([^\"#:]+)\"", page):
+            assert (path.parent / link).is_file(), f"{path}: {link}"
+
+
+def test_one_seed_gives_the_same_tables(smoke):
+    root = smoke[0]
+    before = tables(root, "smoke")
+    assert len(before) > 20
+    for name in REPEATED:
+        (root / f"reports/smoke/runs/{name}.json").unlink()
+        (root / "data/derived/smoke/done" / name).unlink()
+    shutil.rmtree(root / "data/derived/smoke/tracks")
+    result = study(root, name="smoke")
+    assert sorted(ran(result)) == REPEATED  # 42 and 43 found the same tracks
+    after = tables(root, "smoke")
+    assert [name for name in before if after.get(name) != before[name]] == []
