@@ -1,0 +1,198 @@
+"""OpenPose: confidence maps and part affinity fields in two branches, refined stage by stage, at stride 8.
+
+Two forms. With VGG-19 it is that of Cao et al. 2017 (CVPR, section 2.1): its first ten layers, two narrowing ones, then
+six stages in which each branch sees the image's features and both branches of the stage before. With MobileNet it is
+that which paper 000 describes and takes over from Osokin 2018 (lightweight OpenPose, arXiv 1811.12004): MobileNetV1
+whose last strides are replaced by a dilation, one shared trunk a stage with two heads, and a refinement stage of
+residual blocks.
+"""
+
+import keras
+from keras import layers, ops
+
+from studykit.models.backbones import load_backbone
+
+STRIDE = 8  # px a cell
+BACKBONES = ("vgg19", "mobilenet")
+STAGES = {"vgg19": 6, "mobilenet": 2}  # as published
+# Filters and stride of MobileNetV1's separable layers (Howard et al. 2017, table 1) up to the last that is kept.
+_SEPARABLE = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+)
+_DILATED = 7  # the separable layer with the dilation, counted from 1
+_VGG = ((64, 2), (128, 2), (256, 4), (512, 2))  # filters and layers of each block
+
+
+def openpose(
+    keypoints=18,
+    limbs=19,
+    backbone="vgg19",
+    *,
+    width=1.0,
+    features=128,
+    stages=None,
+    batch_momentum=0.99,
+    weights=None,
+    input_shape=(None, None, 3),
+    name="openpose",
+):
+    """Confidence maps of K keypoints and the background, and fields of L limbs, after every stage.
+
+    Parameters
+    ----------
+    keypoints, limbs : int
+        K and L; 18 and 19 for COCO's people.
+    backbone : {"vgg19", "mobilenet"}
+    width : float
+        Multiplies the backbone's filters.
+    features : int
+        Channels of the image's features and of the stages; 1x1 layers before the heads have four times as many.
+    stages : int, optional
+        6 with VGG-19, 2 with MobileNet.
+    batch_momentum : float
+        Of the running means of batch normalisation, which only MobileNet's form has.
+    weights : str or path-like or None
+        Of the backbone: None (random), "imagenet" (downloaded), or a local file.
+    input_shape : tuple
+        (height, width, 3); None where free. Heights and widths must be multiples of 8.
+
+    Returns
+    -------
+    keras.Model
+        (batch, H, W, 3) RGB 0 to 255 -> {"maps": (batch, H/8, W/8, K + 1), "pafs": (batch, H/8, W/8, 2 L): x of each
+        limb's field, then y}, and the same of the stages before as "maps1", "pafs1", ...
+
+    Raises
+    ------
+    ValueError
+        If the backbone is unknown, or there are no stages.
+    """
+    if backbone not in BACKBONES:
+        raise ValueError(f"backbone: expected one of {', '.join(BACKBONES)}, got {backbone!r}")
+    stages = STAGES[backbone] if stages is None else stages
+    if stages < 1:
+        raise ValueError(f"stages: expected at least 1, got {stages}")
+    image = keras.Input(input_shape, name="image")
+    outputs = {}
+    if backbone == "vgg19":
+        seen = _vgg19(image, width, features)
+        stage = _branches
+    else:
+        seen = _mobilenet(image, width, features, batch_momentum)
+        stage = _light_stage
+    x = seen
+    for n in range(1, stages + 1):
+        number = "" if n == stages else n
+        heads = {"maps": keypoints + 1, "pafs": 2 * limbs}
+        found = stage(x, n, features, {f"{head}{number}": channels for head, channels in heads.items()}, batch_momentum)
+        outputs |= found
+        if n < stages:
+            x = layers.Concatenate(name=f"stage{n + 1}_input")([seen, *found.values()])
+    model = keras.Model(image, outputs, name=name)
+    if weights is not None:
+        load_backbone(model, {"vgg19": "vgg19", "mobilenet": "mobilenet_v1"}[backbone], weights, width)
+    return model
+
+
+def final_maps(model):
+    """The same network, giving "maps" and "pafs" of its last stage only."""
+    return keras.Model(model.input, {name: model.output[name] for name in ("maps", "pafs")}, name=model.name)
+
+
+def _vgg19(image, width, features):
+    """First ten layers of VGG-19 (Simonyan & Zisserman 2015), named as keras.applications', and two that narrow."""
+    bgr = ops.flip(image, axis=-1)
+    x = layers.Rescaling(1.0, offset=[-103.939, -116.779, -123.68], name="normalise")(bgr)
+    for block, (filters, count) in enumerate(_VGG, start=1):
+        for n in range(1, count + 1):
+            x = _relu_conv(x, round(filters * width), 3, f"block{block}_conv{n}")
+        if block < len(_VGG):
+            x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    x = _relu_conv(x, 2 * features, 3, "narrow1")
+    return _relu_conv(x, features, 3, "narrow2")
+
+
+def _branches(x, stage, features, heads, _):
+    """A stage of Cao et al. 2017, figure 3: both branches see the same and go their own way."""
+    found = {}
+    for name, channels in heads.items():
+        y, layer = x, f"stage{stage}_{name.rstrip('0123456789')}"
+        kernels = (3, 3, 3) if stage == 1 else (7,) * 5
+        for n, kernel in enumerate(kernels, start=1):
+            y = _relu_conv(y, features, kernel, f"{layer}_conv{n}")
+        y = _relu_conv(y, features * (4 if stage == 1 else 1), 1, f"{layer}_conv{len(kernels) + 1}")
+        found[name] = _head(y, channels, name)
+    return found
+
+
+def _mobilenet(image, width, features, momentum):
+    """Dilated MobileNetV1, layers named as keras.applications', then separable layers with a residual connection."""
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(image)
+    x = layers.Conv2D(round(32 * width), 3, 2, "same", use_bias=False, kernel_initializer="he_normal", name="conv1")(x)
+    x = layers.ReLU(name="conv1_relu")(layers.BatchNormalization(momentum=momentum, name="conv1_bn")(x))
+    for n, (filters, stride) in enumerate(_SEPARABLE, start=1):
+        dilation = 2 if n == _DILATED else 1
+        options = {"use_bias": False, "dilation_rate": dilation, "depthwise_initializer": "he_normal"}
+        x = layers.DepthwiseConv2D(3, stride, "same", name=f"conv_dw_{n}", **options)(x)
+        x = layers.BatchNormalization(momentum=momentum, name=f"conv_dw_{n}_bn")(x)
+        x = layers.ReLU(name=f"conv_dw_{n}_relu")(x)
+        options = {"use_bias": False, "kernel_initializer": "he_normal"}
+        x = layers.Conv2D(round(filters * width), 1, name=f"conv_pw_{n}", **options)(x)
+        x = layers.BatchNormalization(momentum=momentum, name=f"conv_pw_{n}_bn")(x)
+        x = layers.ReLU(name=f"conv_pw_{n}_relu")(x)
+    x = narrow = _relu_conv(x, features, 1, "narrow")
+    for n in (1, 2, 3):
+        x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"trunk{n}_dw")(x)
+        x = layers.ELU(name=f"trunk{n}_dw_elu")(x)
+        x = layers.Conv2D(features, 1, use_bias=False, kernel_initializer="he_normal", name=f"trunk{n}_pw")(x)
+        x = layers.ELU(name=f"trunk{n}_pw_elu")(x)
+    return _relu_conv(layers.Add(name="trunk_add")([narrow, x]), features, 3, "features")
+
+
+def _light_stage(x, stage, features, heads, momentum):
+    """A stage of Osokin 2018, section 3.2: one trunk for both branches; residual blocks from the second stage on."""
+    layer = f"stage{stage}"
+    if stage == 1:
+        for n in (1, 2, 3):
+            x = _relu_conv(x, features, 3, f"{layer}_conv{n}")
+    else:
+        for n in range(1, 6):
+            x = y = _relu_conv(x, features, 1, f"{layer}_block{n}_in")
+            for part, dilation in (("a", 1), ("b", 2)):
+                y = layers.Conv2D(
+                    features,
+                    3,
+                    padding="same",
+                    dilation_rate=dilation,
+                    kernel_initializer="he_normal",
+                    name=f"{layer}_block{n}{part}",
+                )(y)
+                y = layers.BatchNormalization(momentum=momentum, name=f"{layer}_block{n}{part}_bn")(y)
+                y = layers.ReLU(name=f"{layer}_block{n}{part}_relu")(y)
+            x = layers.Add(name=f"{layer}_block{n}_add")([x, y])
+    found = {}
+    for name, channels in heads.items():
+        y = _relu_conv(x, features * (4 if stage == 1 else 1), 1, f"{layer}_{name.rstrip('0123456789')}_conv")
+        found[name] = _head(y, channels, name)
+    return found
+
+
+def _relu_conv(x, filters, kernel, layer):
+    return layers.Conv2D(
+        filters, kernel, padding="same", activation="relu", kernel_initializer="he_normal", name=layer
+    )(x)
+
+
+def _head(x, channels, name):
+    small = keras.initializers.TruncatedNormal(stddev=0.01)
+    return layers.Conv2D(channels, 1, kernel_initializer=small, dtype="float32", name=name)(x)
