@@ -7,7 +7,7 @@ from lab_walk import lab_walk, oriented, stored_trial
 
 from studykit import gait, gait_errors, views
 from studykit.alignment import align_trial
-from studykit.events import find_events, half_speed, heel_strikes, toe_offs
+from studykit.events import LANDED, LEFT, find_events, heel_strikes, speed_changes, toe_offs
 from studykit.gaitlab import nominal_cameras
 
 FPS = 25.0
@@ -61,15 +61,16 @@ def test_events_refuse_tracks_of_different_length_and_too_little():
         heel_strikes(np.full(100, np.nan), np.zeros(100), FPS)
 
 
-def test_foot_stops_where_its_speed_is_half_the_walking_speed():
-    # Speed falls linearly from 2 to 0 between 1.0 and 1.2 s, walking speed 2: half of it is reached at 1.1 s.
+def test_foot_stops_and_starts_where_its_speed_passes_a_share_of_the_walking_speed():
+    # Speed falls linearly from 2 to 0 between 1.0 and 1.2 s, walking speed 2.
     time = np.arange(60) / FPS
     slope = np.clip((time - 1) / 0.2, 0, 1)
     x = np.where(time < 1, 2 * time, 2 + 0.4 * (slope - slope**2 / 2))
-    found = half_speed(x, FPS, np.array([1.08]), stops=True, speed=2.0, before_s=0.1, after_s=0.16)
-    np.testing.assert_allclose(found, 1.1, atol=0.002)
-    back = half_speed(-x[::-1], FPS, time[-1] - np.array([1.08]), stops=False, speed=2.0, before_s=0.16, after_s=0.1)
-    np.testing.assert_allclose(back, time[-1] - 1.1, atol=0.002)
+    found = speed_changes(x, FPS, np.array([1.08]), stops=True, speed=2.0, before_s=0.1, after_s=0.16)
+    np.testing.assert_allclose(found, 1 + 0.2 * (1 - LANDED), atol=0.003)
+    near = time[-1] - np.array([1.08])
+    back = speed_changes(-x[::-1], FPS, near, stops=False, speed=2.0, before_s=0.16, after_s=0.1)
+    np.testing.assert_allclose(back, time[-1] - (1 + 0.2 * (1 - LEFT)), atol=0.003)
 
 
 @pytest.mark.parametrize("method", ["distance", "velocity"])
