@@ -5,7 +5,6 @@ Settings in one place, from which the network, its training examples, its losses
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from studykit.buckets import Buckets, padded_size
 from studykit.joint_maps import JOINTS, encode_joints
 from studykit.losses import MaskedMeanSquaredError, PixelCrossEntropy, SoftDice
 from studykit.metrics import head_length_px
@@ -21,12 +21,14 @@ from studykit.models.joint_heads import mask_and_joints_head
 from studykit.models.unet import unet
 from studykit.report import require, write_text
 from studykit.skeletons import SKELETONS
-from studykit.stills import Augmentation, Batches, StillSet, count_known, rescale, with_skeleton
+from studykit.stills import Augmentation, Batches, StillSet, known_share, rescale, warp, with_skeleton
 from studykit.training import compile_model, fit, save_model
 
 ARCHITECTURES = {"unet": unet, "harmonic": harmonic_unet}
 LOSSES = {"mask": SoftDice, "joint_map": MaskedMeanSquaredError, "joints": PixelCrossEntropy}
-SCORES = {"joint_map": "squared_error", "joints": "cross_entropy"}  # what the other losses are called in tables
+
+
+ROOM = 1.15  # side of a square around a person, of the longer side of the person's box
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,9 @@ class Settings:
         return Augmentation(
             self.size_px,
             self.size_px,
-            scale=(0.85, 1.2),
+            scale=(0.9, 1.15),
             rotation_deg=0.0,
-            shift=0.08,
+            shift=0.05,
             flip=0.5,
             colour=0.4,
             blur_px=0.0,
@@ -152,72 +154,18 @@ class Settings:
         return Buckets(stills, self.encode, batch_size, self.bucket_px, seed=seed)
 
 
-def padded_size(size, multiple):
-    """Height and width rounded up to multiples of so many px."""
-    return tuple(-(-length // multiple) * multiple for length in size)
-
-
-class Buckets(Sequence):
-    """Batches of stills of different sizes: each holds images whose padded sizes are equal.
-
-    With a multiple as small as the network's own factor, an image is padded no more than it would be alone, so that
-    a batch costs and teaches what its images would one by one (equal to rounding, as tests hold it). A larger multiple
-    makes fewer, fuller batches; zeros beyond an image then change its outputs a little, near that border.
-
-    Parameters
-    ----------
-    stills : sequence of Still
-    encode : callable
-        ``encode(list of Still) -> (inputs, targets)``.
-    batch_size : int
-        1, as in the paper, or more; the last batch of a bucket may be short.
-    multiple : int
-        px.
-    seed : int or None
-        None takes the stills in their order.
-    """
-
-    def __init__(self, stills, encode, batch_size, multiple, *, seed=None):
-        """Sort the stills by their padded size."""
-        if not len(stills):
-            raise ValueError("expected at least one still, got none")
-        self.stills, self.encode, self.batch_size, self.seed = stills, encode, batch_size, seed
-        self.buckets = {}
-        for number, still in enumerate(stills):
-            self.buckets.setdefault(padded_size(still.image.shape[:2], multiple), []).append(number)
-        self._pass = None, []
-
-    def __len__(self):
-        return sum(-(-len(members) // self.batch_size) for members in self.buckets.values())
-
-    def __getitem__(self, number):
-        return self.encode([self.stills[i] for i in self.numbers(number)])
-
-    def numbers(self, number):
-        """Which stills are in a batch; batches go on in further passes, each in an order of its own."""
-        turn, place = divmod(number, len(self))
-        if self._pass[0] != turn:
-            self._pass = turn, self._order(turn)
-        return self._pass[1][place]
-
-    def _order(self, turn):
-        rng = None if self.seed is None else np.random.default_rng([self.seed, turn])
-        batches = []
-        for members in self.buckets.values():
-            order = members if rng is None else rng.permutation(members)
-            batches += [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
-        return batches if rng is None else [batches[i] for i in rng.permutation(len(batches))]
-
-
-def prepare(stills, size_px, *, joint_share=0.88):
-    """Stills as paper 003 made them: one person with nearly all joints, the shorter edge of a given length.
+def prepare(stills, size_px, framing="whole", *, joint_share=0.88):
+    """Stills as paper 003 made them: one person with nearly all joints in a small picture.
 
     Parameters
     ----------
     stills : StillSet
         With masks.
     size_px : int
-        Shorter edge, px.
+        px.
+    framing : {"whole", "person"}
+        "whole": the picture, its shorter edge `size_px` (paper: 128). "person": a square of `size_px` around the
+        person's box, in which a person is larger.
     joint_share : float
         At least this share of the joints is in the picture (paper: 22 of 25).
 
@@ -246,16 +194,27 @@ def prepare(stills, size_px, *, joint_share=0.88):
             left_out["no mask"] += 1
         elif not still.mask.any():
             left_out["nobody in the mask"] += 1
-        elif count_known(own) < joint_share * len(names):
+        elif known_share(still, stills.keypoints) < joint_share:
             left_out["too few joints"] += 1
         else:
-            kept.append(rescale(own, size_px))
-            scale = size_px / min(still.image.shape[:2])
+            framed, scale = _whole(own, size_px) if framing == "whole" else _square(own, size_px)
+            kept.append(framed)
             rows.append((still.source, still.participant, scale * _head_px(still, stills.keypoints)))
     if not kept:
         reasons = ", ".join(f"{name}: {count}" for name, count in left_out.items())
         raise ValueError(f"expected pictures of one person with mask and joints, got none of {len(stills)} ({reasons})")
     return StillSet(kept, names), pd.DataFrame(rows, columns=["source", "participant", "head_px"]), left_out
+
+
+def _whole(still, size_px):
+    return rescale(still, size_px), size_px / min(still.image.shape[:2])
+
+
+def _square(still, size_px):
+    x, y, width, height = still.box
+    scale = size_px / (ROOM * max(width, height))
+    middle = (size_px - 1) / 2 - scale * np.array([x + (width - 1) / 2, y + (height - 1) / 2])
+    return warp(still, np.column_stack([scale * np.eye(2), middle]), size_px, size_px), scale
 
 
 def _head_px(still, keypoints):
@@ -363,21 +322,6 @@ def score(model, settings, stills, batch_size=8):
     counts = [len(batches.numbers(n)) for n in range(len(batches))]
     means = {name: float(np.average([part[name] for part in parts], weights=counts)) for name in parts[0]}
     return {"mask_loss": means["loss"]} | means  # a network with the mask alone has one loss
-
-
-def scores_table(found):
-    """Scores as the paper gives them: a row a set with dice, and squared_error and cross_entropy where they apply.
-
-    Parameters
-    ----------
-    found : dict of str to dict
-        From `score`, by set.
-    """
-    rows = []
-    for name, losses in found.items():
-        others = {label: losses[f"{output}_loss"] for output, label in SCORES.items() if f"{output}_loss" in losses}
-        rows.append({"set": name, "dice": 1 - losses["mask_loss"]} | others)
-    return pd.DataFrame(rows)
 
 
 def predict(model, settings, stills, batch_size=8):
