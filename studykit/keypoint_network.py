@@ -5,7 +5,7 @@ the picture again.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import keras
@@ -14,13 +14,14 @@ import numpy as np
 from studykit.crops import PADDING, PersonCrop, crop, uncrop
 from studykit.decoding import heatmap_peaks, merge_flipped
 from studykit.losses import MaskedMeanSquaredError
+from studykit.metrics import pck, torso_length_px
 from studykit.models.hourglass import hourglass
 from studykit.models.regression_cnn import regression_cnn
 from studykit.models.simple_baseline import STRIDE, simple_baseline
 from studykit.models.vit import vit
 from studykit.report import require, write_text
 from studykit.skeletons import SKELETONS, flip_order
-from studykit.stills import Augmentation
+from studykit.stills import Augmentation, StillSet
 from studykit.targets import gaussian_maps
 from studykit.training import save_model
 
@@ -164,18 +165,25 @@ class Settings:
             x, y in px of the crop, and confidence; coordinates come without one: 1.
         """
         order = flip_order(self.keypoints)
+        found = self._last(model, images)
+        mirrored = self._last(model, images[:, :, ::-1]) if flip_test else None
+        if self.heatmaps and flip_test:
+            found = merge_flipped(found, mirrored, order)
+        elif flip_test:
+            found = (found + mirrored[:, order] * [-1, 1]) / 2
+        return self.decode(found, method)
+
+    def _last(self, model, images):
+        """Heat maps of the last stage (N, h, w, K), or shares of the crop (N, K, 2)."""
+        outputs = model.predict_on_batch(images)
+        return np.asarray(outputs["heatmaps"]) if self.heatmaps else np.asarray(outputs).reshape(len(images), -1, 2)
+
+    def decode(self, outputs, method="parabola"):
+        """Heat maps, or shares of the crop, as keypoints (N, K, 3); see `predict`."""
         if self.heatmaps:
-            maps = np.asarray(model.predict_on_batch(images)["heatmaps"])
-            if flip_test:
-                mirrored = np.asarray(model.predict_on_batch(images[:, :, ::-1])["heatmaps"])
-                maps = merge_flipped(maps, mirrored, order)
-            return heatmap_peaks(maps, stride=STRIDE, method=method)
-        shares = np.asarray(model.predict_on_batch(images)).reshape(len(images), -1, 2)
-        if flip_test:
-            mirrored = np.asarray(model.predict_on_batch(images[:, :, ::-1])).reshape(shares.shape)[:, order]
-            shares = (shares + mirrored * [-1, 1]) / 2
+            return heatmap_peaks(outputs, stride=STRIDE, method=method)
         size = np.array(self.size)
-        points = shares * size + (size - 1) / 2
+        points = outputs.reshape(len(outputs), -1, 2) * size + (size - 1) / 2
         return np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
 
 
@@ -207,6 +215,42 @@ def predict_stills(model, settings, stills, *, flip_test=True, method="parabola"
         points = settings.predict(model, images, flip_test, method)[: len(some)]
         found.append(uncrop(points, np.stack([matrix for _, matrix in some])))
     return np.concatenate(found)
+
+
+def validate(model, settings, stills, batch_size=32):
+    """Loss and PCK@0.2 of plain crops, without a flip test; for `training.fit`'s `watch`.
+
+    Parameters
+    ----------
+    model : keras.Model
+    settings : Settings
+    stills : StillSet
+
+    Returns
+    -------
+    dict
+        validation_loss and validation_pck.
+    """
+    crops = [crop(still, *settings.size, settings.padding)[0] for still in stills]
+    losses, found = [], []
+    for start in range(0, len(crops), batch_size):
+        some = crops[start : start + batch_size]
+        images, targets = settings.encode(some + some[:1] * (batch_size - len(some)))  # one size, compiled once
+        outputs = model.predict_on_batch(images)
+        last, target = (outputs["heatmaps"], targets["heatmaps"]) if settings.heatmaps else (outputs, targets)
+        last, target = np.asarray(last)[: len(some)], target[: len(some)]
+        losses.append(len(some) * float(MaskedMeanSquaredError()(target, last)))
+        found.append(settings.decode(last))
+    truth = np.stack([still.keypoints for still in crops])
+    correct = pck(np.concatenate(found), truth, torso_length_px(truth, settings.keypoints), 0.2)
+    return {"validation_loss": sum(losses) / len(crops), "validation_pck": float(correct.pck.iloc[-1])}
+
+
+def in_memory(stills):
+    """The stills without masks, their pictures read once."""
+    return StillSet(
+        [replace(still, mask=None) for still in stills], stills.keypoints, stills.participants, stills.scenes
+    )
 
 
 def save_network(model, settings, folder):

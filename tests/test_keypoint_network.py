@@ -1,0 +1,181 @@
+"""Settings of the keypoint networks, training on people, the cascade, scores over the shared joints."""
+
+import json
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from studykit.cascade import JointCrop, refine, second_stage
+from studykit.crops import crop
+from studykit.gaitlab import simulate_stills
+from studykit.keypoint_network import (
+    Settings,
+    in_memory,
+    load_network,
+    predict_stills,
+    save_network,
+    validate,
+)
+from studykit.keypoint_scores import detected_stills, read_detections, shared_scores, truth_points
+from studykit.metrics import coco_truth
+from studykit.models.backbones import build_backbone
+from studykit.models.cost import count_parameters, multiply_adds
+from studykit.models.regression_cnn import regression_cnn
+from studykit.models.vit import vit
+from studykit.skeletons import SKELETONS
+from studykit.stills import Batches
+from studykit.training import compile_model, fit
+
+LSP = SKELETONS["lsp14"].keypoints
+TINY = {"keypoints": LSP, "width": 8, "head_width": 8, "stacks": 1, "crop_width_px": 64, "crop_height_px": 64}
+
+
+class Oracle:
+    """Gives back the targets in place of a network's outputs."""
+
+    def __init__(self, outputs):
+        self.outputs = outputs
+
+    def predict_on_batch(self, images):
+        return self.outputs
+
+
+@pytest.fixture(scope="module")
+def people():
+    return in_memory(simulate_stills(6, seed=8, size=128))
+
+
+@pytest.mark.parametrize("model", ["regression_cnn", "simple_baseline", "vit"])
+def test_reading_the_targets_gives_back_the_keypoints(people, model):
+    settings = Settings(model=model, **TINY)
+    crops = [crop(still, *settings.size, settings.padding)[0] for still in people]
+    _, targets = settings.encode(crops)
+    outputs = targets["heatmaps"] if settings.heatmaps else targets
+    found = settings.decode(np.nan_to_num(outputs))
+    for still, points in zip(crops, found, strict=True):
+        known = still.keypoints[:, 2] > 0
+        np.testing.assert_allclose(points[known, :2], still.keypoints[known, :2], atol=0.02)
+
+
+@pytest.mark.parametrize("model", ["regression_cnn", "simple_baseline", "hourglass", "vit"])
+def test_every_network_trains_predicts_and_is_read_again(people, model, tmp_path):
+    settings = Settings(model=model, **TINY)
+    network = settings.build()
+    batches = Batches(people, settings.encode, 4, augmentation=settings.augmentation(), seed=1, steps=2)
+    compile_model(network, settings.losses(network), steps=2)
+    history = fit(
+        network,
+        batches,
+        2,
+        tmp_path / "checkpoint.npz",
+        watch=lambda model: validate(model, settings, people),
+        every=1,
+        log_every=1,
+        progress=False,
+    )
+    assert np.isfinite(history[["loss", "validation_loss"]]).all(axis=None)
+    found = predict_stills(network, settings, people, batch_size=4)
+    assert found.shape == (6, 14, 3) and np.isfinite(found).all()
+    save_network(network, settings, tmp_path)
+    again, read = load_network(tmp_path)
+    assert read == settings
+    np.testing.assert_allclose(predict_stills(again, read, people, batch_size=4), found, atol=1e-3)
+
+
+def test_flip_test_averages_with_the_mirror_image():
+    # A network that always says the same of both: its mirror image's left is the right one.
+    settings = Settings(model="regression_cnn", **TINY)
+    rng = np.random.default_rng(0)
+    shares = rng.uniform(-0.4, 0.4, (1, 28)).astype(np.float32)
+    found = settings.predict(Oracle(shares), np.zeros((1, 64, 64, 3)))[0, :, :2]
+    left, right = LSP.index("left_knee"), LSP.index("right_knee")
+    np.testing.assert_allclose(found[left] + found[right] * [1, -1], [63, 0], atol=1e-4)
+
+
+def test_unknown_model_is_told():
+    with pytest.raises(ValueError, match=r"model: expected one of regression_cnn, .*, got 'resnet'"):
+        Settings(model="resnet")
+
+
+def test_second_stage_of_a_true_network_gives_back_the_keypoints(people):
+    settings = Settings(model="regression_cnn", **TINY)
+    rough = truth_points(people) + np.array([2.0, -1.5, 0])
+    joint_crop = second_stage(settings, rough, people, size_px=48)
+    assert joint_crop.settings.size == (48, 48)
+    # Each joint lies (-2, 1.5) px from the middle of its own sub-image.
+    shares = np.stack([np.tile(joint_crop.scale(still) * np.array([-2.0, 1.5]) / 48, 14) for still in people])
+    found = np.stack(
+        [
+            refine(Oracle(np.repeat(shares[n : n + 1], 14, axis=0)), joint_crop, people[n : n + 1], rough[n : n + 1])[0]
+            for n in range(len(people))
+        ]
+    )
+    np.testing.assert_allclose(found[..., :2], truth_points(people)[..., :2], atol=1e-3)
+
+
+def test_sub_images_show_one_joint(people):
+    settings = replace(Settings(model="regression_cnn", **TINY), noise=0.0, blur_px=0.0)
+    drawn = JointCrop(settings, share=0.4, off=0.2)
+    rng = np.random.default_rng(3)
+    for still in people:
+        points = drawn(still, LSP, rng).keypoints
+        assert (points[:, 2] > 0).sum() == 1
+        joint = points[points[:, 2] > 0, :2][0]
+        assert np.abs(joint - 31.5).max() <= 0.2 * 64 + 0.1
+
+
+def test_perfect_points_score_full_marks(people):
+    truth = truth_points(people)
+    scores = shared_scores(truth, people, LSP)
+    assert scores["pck"] == 1 and scores["mse"] == 0 and scores["AP"] == pytest.approx(1)
+
+
+def test_detections_become_stills(people, tmp_path):
+    truth = coco_truth(people, SKELETONS["coco17"].keypoints[5:])
+    path = tmp_path / "boxes.json"
+    rows = [
+        {"image_id": n, "category_id": c, "bbox": [10, 12, 40, 60], "score": 0.5} for n, c in ((2, 1), (2, 3), (1, 1))
+    ]
+    path.write_text(json.dumps(rows))
+    found, images, scores = detected_stills(people, read_detections(path, truth))
+    assert images.tolist() == [2, 1] and scores.tolist() == [0.5, 0.5]  # category 3 is no person
+    np.testing.assert_array_equal(found[0].image, people[1].image)
+    assert found[0].box == (10, 12, 40, 60) and (found[0].keypoints[:, 2] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ('[{"image_id": 1', r"boxes\.json: expected whole JSON"),
+        ('{"boxes": []}', r"boxes\.json: expected a list of detections, got dict"),
+        ('[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]', "row 0: expected category_id, got none"),
+        ('[{"image_id": 99, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]', "an image of the truth, got 99"),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 0, 4], "score": 1}]', "with an area, got"),
+    ],
+)
+def test_detections_that_cannot_be_used_are_told(people, tmp_path, content, message):
+    path = tmp_path / "boxes.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_detections(path, coco_truth(people, SKELETONS["coco17"].keypoints[5:]))
+
+
+def test_multiply_adds_are_the_published_ones():
+    # He et al. 2016, table 1: ResNet-50 at 224 px, 3.8 billion, its classifier of 2048 x 1000 included.
+    image = keras.Input((224, 224, 3))
+    network = keras.Model(image, build_backbone("resnet50", image, output_stride=32)[32])
+    assert (multiply_adds(network) + 2_048_000) / 1e9 == pytest.approx(3.8, abs=0.07)
+    # VGG-16's thirteen convolutions at 224 px: 15.35 G of its 15.47 (Simonyan & Zisserman 2015); paper 004 takes them.
+    assert multiply_adds(regression_cnn()) / 1e9 == pytest.approx(15.35, rel=0.005)
+
+
+def test_multiply_adds_of_attention():
+    # 4 projections of (T, D) x (D, D), scores and sum of (T, T, D), two dense layers of 4 D; patches; the head.
+    tokens, width = 8 * 8, 8
+    network = vit(3, patch=8, width=width, depth=1, heads=2, deconvolution=4, input_shape=(64, 64, 3))
+    encoder = 4 * tokens * width**2 + 2 * tokens**2 * width + 2 * tokens * 4 * width**2
+    head = tokens * 16 * width * 4 + 16 * 16 * 4 * 3
+    assert multiply_adds(network) == tokens * 8 * 8 * 3 * width + encoder + head
+    assert count_parameters(network) == sum(np.prod(w.shape) for w in network.trainable_weights)
