@@ -25,6 +25,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from studykit import provenance
+from studykit.files import replacing
 from studykit.lock import alone, say
 from studykit.pages import notebook_page
 from studykit.plan import plan
@@ -159,13 +160,8 @@ def _shown(path):
 
 def _keep(source, target):
     """Move a file into place in one step, even from another disk."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        shutil.copyfile(source, beside)
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def _what_failed(run, error, failed):

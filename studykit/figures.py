@@ -1,10 +1,12 @@
 """One look for every figure of the study, and one way to save it."""
 
-import os
 from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+
+from studykit.files import replacing
+from studykit.report import save_table
 
 ONE_COLUMN = 3.5  # width of one column, inches
 TWO_COLUMNS = 7.2  # width of two columns, inches
@@ -87,14 +89,10 @@ def save_figure(fig, path, data):
         The same one, closed: as the last expression of a notebook cell it is shown once.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"svg": {"Date": None}, "png": {"Software": None}}
     for kind, keep in metadata.items():
-        temporary = path.with_name(f".{path.name}.{kind}")
-        fig.savefig(temporary, format=kind, metadata=keep, bbox_inches="tight")
-        os.replace(temporary, path.with_name(f"{path.name}.{kind}"))
-    temporary = path.with_name(f".{path.name}.csv")
-    data.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
-    os.replace(temporary, path.with_name(f"{path.name}.csv"))
+        with replacing(path.with_name(f"{path.name}.{kind}")) as temporary:
+            fig.savefig(temporary, format=kind, metadata=keep, bbox_inches="tight")
+    save_table(data, path)
     plt.close(fig)
     return fig

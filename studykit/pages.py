@@ -188,8 +188,8 @@ def _part(run, reports, summary, seconds):
         "intro": _html(intro),
         "conclusion": _html(_conclusion(cells)),
         "numbers": _labelled(summary.get(run.name, {})),
-        "figures": [_figure(path, reports) for path in in_order((reports / "figures" / run.name).glob("*.png"))],
-        "tables": [_table(path, reports) for path in in_order((reports / "tables" / run.name).glob("*.csv"))],
+        "figures": [_figure(path, reports) for path in in_order((reports / "figures" / run.name).glob("[!.]*.png"))],
+        "tables": [_table(path, reports) for path in in_order((reports / "tables" / run.name).glob("[!.]*.csv"))],
         "seconds": None if seconds is None else _duration(seconds),
     }
 

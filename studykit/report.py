@@ -2,9 +2,10 @@
 
 import json
 import math
-import os
 from numbers import Real
 from pathlib import Path
+
+from studykit.files import replacing
 
 
 def headline(run, reports, **values):
@@ -96,11 +97,5 @@ def require(path, made_by):
 
 def write_text(path, text):
     """Write a text file whole or not at all, with its folders."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

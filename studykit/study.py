@@ -13,6 +13,8 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from studykit.files import replacing
+
 CONFIG_VERSION = 1
 COLUMNS = ("participant", "sex", "trial", "direction", "view", "video", "tracks", "fps", "mirrored")
 OPTIONAL_COLUMNS = ("width_px", "height_px", "leg_length_m", "calibration", "truth")
@@ -198,15 +200,13 @@ def _file_faults(table):
 def write_study(table, path):
     """Write a Study table; paths become relative to its folder."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     table = table.copy()
     for name in PATH_COLUMNS:
         if name in table:
             values = table[name].fillna("").astype(str)
             table[name] = [os.path.relpath(value, path.parent) if value else "" for value in values]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    table.to_csv(temporary, index=False, lineterminator="\n")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def trial_name(recording):

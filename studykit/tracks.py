@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from xarray.backends import H5NetCDFStore
 
+from studykit.files import replacing
 from studykit.skeletons import LEG, convert
 
 # movement brings numbagg, which xarray would use where it is installed: ten seconds of compiling for a first median,
@@ -165,21 +166,15 @@ def log_step(tracks, text):
 
 def write_netcdf(data, path):
     """Write a Dataset or a named DataArray as netCDF: the same bytes for the same data, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     properties = h5py.h5p.create(h5py.h5p.FILE_CREATE)
     properties.set_obj_track_times(False)  # which h5netcdf leaves on
     in_order = h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED  # as netCDF demands
     properties.set_link_creation_order(in_order)
     properties.set_attr_creation_order(in_order)
-    try:
+    with replacing(path) as temporary:
         created = h5py.File(h5py.h5f.create(os.fsencode(temporary), fcpl=properties))
         with created, h5netcdf.File(created, "w") as file:
             (data.to_dataset() if isinstance(data, xr.DataArray) else data).dump_to_store(H5NetCDFStore(file))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_netcdf(path, what):

@@ -6,7 +6,6 @@ ends with the weights that it would have had.
 
 import hashlib
 import json
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,8 @@ import keras
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
+
+from studykit.files import replacing
 
 RECIPES = ("adamw", "adam", "sgd", "deeplabcut")
 # Learning rates of DeepLabCut (Mathis et al. 2018; pose_cfg.yaml, `multi_step`) and the step up to which each holds.
@@ -206,13 +207,8 @@ def _save(model, checkpoint, key, step, history, lowest):
     arrays = {f"v{n}": value for n, value in enumerate(values)}
     arrays |= {f"lowest{n}": value for n, value in enumerate(lowest.weights)}
     arrays |= {"lowest_value": lowest.value, "lowest_step": lowest.step}
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    temporary = checkpoint.with_name(f".{checkpoint.name}.{os.getpid()}.npz")
-    try:
+    with replacing(checkpoint) as temporary:
         np.savez(temporary, key=key, step=step, history=json.dumps(history), **arrays)
-        os.replace(temporary, checkpoint)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _restore(model, checkpoint, key):
@@ -232,11 +228,5 @@ def _restore(model, checkpoint, key):
 
 def save_model(model, path):
     """Write a model as `.keras`, whole or not at all, without the optimizer's state."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with replacing(path) as temporary:
         keras.saving.save_model(model, temporary, include_optimizer=False)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Videos, frame by frame: what a file holds, its frames as a stream, two views of one length, and writing."""
 
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -8,6 +7,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+
+from studykit.files import replacing
 
 
 @dataclass(frozen=True)
@@ -193,28 +194,21 @@ def write_video(frames, path, fps, *, quality=23, threads=1):
     ValueError
         If there is no frame, or one is of another size.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
     count, stream, size = 0, None, None
-    try:
-        with av.open(str(temporary), "w", options={"fflags": "+bitexact"}) as container:
-            container.metadata["creation_time"] = "1970-01-01T00:00:00Z"  # so that the same frames make the same file
-            for image in frames:
-                if stream is None:
-                    size = image.shape
-                    stream = _h264(container, size[1] // 2 * 2, size[0] // 2 * 2, fps, quality, threads)
-                if image.shape != size:
-                    raise ValueError(f"{path}: expected all frames of one size {size}, got {image.shape}")
-                even = np.ascontiguousarray(image[: stream.height, : stream.width])
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
-                count += 1
-            if count == 0:
-                raise ValueError(f"{path}: expected at least one frame to write, got none")
-            container.mux(stream.encode())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, av.open(str(temporary), "w", options={"fflags": "+bitexact"}) as container:
+        container.metadata["creation_time"] = "1970-01-01T00:00:00Z"  # so that the same frames make the same file
+        for image in frames:
+            if stream is None:
+                size = image.shape
+                stream = _h264(container, size[1] // 2 * 2, size[0] // 2 * 2, fps, quality, threads)
+            if image.shape != size:
+                raise ValueError(f"{path}: expected all frames of one size {size}, got {image.shape}")
+            even = np.ascontiguousarray(image[: stream.height, : stream.width])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+            count += 1
+        if count == 0:
+            raise ValueError(f"{path}: expected at least one frame to write, got none")
+        container.mux(stream.encode())
     return count
 
 

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pooch
 
+from studykit.files import replacing
 from studykit.report import write_text
 from studykit.study import project_root
 
@@ -222,11 +223,8 @@ def _unpack(archive, members, folder):
             if ".." in PurePosixPath(info.filename).parts or re.search(r"[\\:]|^/", info.filename):
                 raise ValueError(f"{archive.name}: expected plain member names, got {info.filename!r}")
             path = folder / target / PurePosixPath(info.filename).name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            with opened.open(info) as source, temporary.open("wb") as sink:
+            with opened.open(info) as source, replacing(path) as temporary, temporary.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
-            os.replace(temporary, path)
             written.append(path)
     empty = [pattern for pattern in members if not any(fnmatch.fnmatchcase(name, pattern) for name in names)]
     if empty:

@@ -1,13 +1,13 @@
 """DeepLabCut's csv and h5 files: labels and predictions, one or several animals."""
 
 import csv
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tables.exceptions import HDF5ExtError
 
+from studykit.files import replacing
 from studykit.formats.values import frame_numbers, tracks_of
 
 _LEVELS = (["scorer", "bodyparts", "coords"], ["scorer", "individuals", "bodyparts", "coords"])
@@ -144,9 +144,7 @@ def write_deeplabcut(tracks, path, *, scorer="studykit", images=None):
         table.index += tracks.attrs.get("first_frame", 0)
     else:
         table.index = _image_rows(path, images, len(table))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
+    with replacing(path) as temporary:
         if path.suffix == ".csv":
             table.to_csv(temporary, lineterminator="\n")
         else:
@@ -156,9 +154,6 @@ def write_deeplabcut(tracks, path, *, scorer="studykit", images=None):
                 # pandas 3 leaves these out, and DeepLabCut's older pandas cannot read a table without them.
                 store.get_storer("df_with_missing").attrs.pandas_version = "0.15.2"
                 store.get_storer("df_with_missing").attrs.nan_rep = "nan"
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _image_rows(path, images, n_frames):

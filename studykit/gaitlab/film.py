@@ -1,12 +1,12 @@
 """Film a posed person: one camera's video, its masks, and which points it sees."""
 
-import os
 from fractions import Fraction
 
 import av
 import cv2
 import numpy as np
 
+from studykit.files import replacing
 from studykit.gaitlab.cameras import depth, project
 from studykit.gaitlab.render import Light, composite, draw_person, draw_shadow
 from studykit.gaitlab.truth import OCCLUDED, VISIBLE
@@ -146,12 +146,8 @@ def _spread(layer):
 
 def write_masks(path, masks):
     """Masks (time, height, width) as bits, eight pixels of a row a byte."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with replacing(path) as temporary:
         np.savez_compressed(temporary, mask=np.array(masks))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_masks(path, width_px):

@@ -29,6 +29,7 @@ from studykit.gaitlab.poses import follow, sagittal_angles
 from studykit.gaitlab.room import build_room, photograph
 from studykit.gaitlab.truth import build_truth, save_truth
 from studykit.gaitlab.walking import JOINTS, SOLE_M, STANDING_TILT_DEG, draw_style, walk
+from studykit.report import write_text
 from studykit.skeletons import POINTS
 from studykit.study import read_study, recording_name, trial_name, write_study
 
@@ -148,7 +149,7 @@ def simulate_study(
         (folder / name).mkdir(parents=True, exist_ok=True)
         _sweep(folder / name)
     cameras = nominal_cameras(settings.views, settings.width_px, settings.height_px)
-    _write_text(folder / "calibration.json", calibration_json(cameras))
+    write_text(folder / "calibration.json", calibration_json(cameras))
 
     if motions is None:
         pairs = [(p, t) for p in range(1, participants + 1) for t in range(1, trials + 1)]
@@ -345,12 +346,6 @@ def _record_trial(folder, settings, job):
     }
     save_truth(truth, truth_path)
     return time.process_time() - began, len(points) * len(cameras)
-
-
-def _write_text(path, text):
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _sweep(folder):
