@@ -93,6 +93,9 @@ class StillSet(Sequence):
             return self.subset(range(len(self))[index])
         return self._stills[index]
 
+    def __iter__(self):
+        return (self._stills[i] for i in range(len(self)))
+
     def subset(self, indices):
         """The stills of these numbers, in this order, as a set of their own."""
         indices = list(indices)
@@ -243,7 +246,7 @@ def rescale(still, shorter_px):
     return replace(still, image=image, mask=mask, keypoints=points, box=_warp_box(still.box, matrix))
 
 
-def shrink(still, longest_px):
+def limit_size(still, longest_px):
     """The whole still with a longer edge of at most so many px."""
     height, width = still.image.shape[:2]
     longest = max(height, width)

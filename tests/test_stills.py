@@ -8,7 +8,20 @@ import numpy as np
 import pytest
 
 from studykit.skeletons import SKELETONS
-from studykit.stills import Augmentation, Still, StillSet, flip, letterbox, warp
+from studykit.stills import (
+    Augmentation,
+    Still,
+    StillSet,
+    count_known,
+    crop_person,
+    flip,
+    known_share,
+    letterbox,
+    limit_size,
+    rescale,
+    warp,
+    with_skeleton,
+)
 
 NAMES = SKELETONS["gait11"].keypoints
 
@@ -69,6 +82,68 @@ def test_letterbox_and_back_is_the_identity_for_keypoints():
 def test_keypoints_that_leave_the_image_become_unknown():
     out = warp(dotted_still(), [[1, 0, -500], [0, 1, 0]], 160, 120)
     assert (out.keypoints[:, 2] == 0).all() and np.isfinite(out.keypoints).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_augmentation_that_keeps_the_person_loses_no_joint(seed):
+    still, loses = dotted_still(seed), []
+    far = {"scale": (0.8, 4.0), "rotation_deg": 180, "shift": 0.5, "flip": 0.5, "colour": 0, "blur_px": 0, "noise": 0}
+    for number in range(12):
+        rng = np.random.default_rng([seed, number])
+        out = Augmentation(90, 110, keep_person=True, **far)(still, NAMES, rng)
+        assert count_known(out) == len(NAMES)
+        free = Augmentation(90, 110, **far)(still, NAMES, np.random.default_rng([seed, number]))
+        loses.append(count_known(free) < len(NAMES))
+    assert any(loses)
+
+
+def test_person_is_cropped_with_room_and_within_the_picture():
+    still = dotted_still(1)
+    crop = crop_person(still, margin=0.1)
+    assert count_known(crop) == len(NAMES) and crop.image.shape != still.image.shape
+    offset = still.keypoints[0, :2] - crop.keypoints[0, :2]
+    assert (offset == np.rint(offset)).all() and (offset >= 0).all()
+    np.testing.assert_allclose(brightest(crop.image), crop.keypoints[0, :2], atol=0.3)
+    np.testing.assert_array_equal(crop_person(still, margin=9).image, still.image)
+    with pytest.raises(ValueError, match="blob 1: expected a person's box or a known keypoint"):
+        crop_person(Still(still.image, still.keypoints * [1, 1, 0], source="blob 1"))
+
+
+@pytest.mark.parametrize("shorter", [45, 240])
+def test_rescaled_pictures_keep_their_shape_and_everything_in_place(shorter):
+    still = dotted_still(2)
+    out = rescale(still, shorter)
+    assert min(out.image.shape[:2]) == shorter and out.mask.shape == out.image.shape[:2]
+    assert out.image.shape[1] / out.image.shape[0] == pytest.approx(160 / 120, rel=0.02)
+    np.testing.assert_allclose(brightest(out.image), out.keypoints[0, :2], atol=0.25)
+    y, x = np.nonzero(out.mask)
+    inside = (still.keypoints[0, :2] > 21).all() and (still.keypoints[0, :2] < [138, 98]).all()
+    assert not inside or np.hypot(x.mean() - out.keypoints[0, 0], y.mean() - out.keypoints[0, 1]) < 0.5
+    assert max(limit_size(still, 80).image.shape) == 80 and limit_size(still, 200) is still
+
+
+def test_other_skeletons_are_found_by_name_or_as_midpoints():
+    points = np.column_stack([np.arange(14), np.arange(14) ** 2, np.full(14, 2)]).astype(np.float32)
+    lsp = SKELETONS["lsp14"].keypoints
+    points[lsp.index("left_hip"), 2] = 1
+    stills = StillSet([Still(np.zeros((9, 9, 3), np.uint8), points)], lsp)
+    names = ("mid_hip", "left_wrist", "nose")
+    with pytest.raises(ValueError, match="expected stills with nose, got right_ankle"):
+        with_skeleton(stills, names)
+    other = with_skeleton(stills, names, lacking=True)
+    assert other.keypoints == names and other[0].keypoints.dtype == np.float32
+    middle = points[[lsp.index("left_hip"), lsp.index("right_hip"), lsp.index("left_wrist")]]
+    expected = [[*middle[:2, :2].mean(0), 1], middle[2], [0, 0, 0]]
+    np.testing.assert_allclose(other[0].keypoints, expected)
+    assert known_share(other[0], names) == pytest.approx(2 / 3)
+
+
+def test_scenes_group_stills_and_stay_with_subsets():
+    scenes = ["", "a", "b", "a", ""]
+    stills = StillSet([Still(np.zeros((4, 4, 3), np.uint8), np.zeros((1, 3)), scene=s) for s in scenes], ["nose"])
+    assert stills.by_scene() == [[0], [1, 3], [2], [4]]
+    assert stills.subset([3, 2, 1]).by_scene() == [[0, 2], [1]]
+    assert stills[1:].map(lambda still: still).scenes == ("a", "b", "a", "")
 
 
 def test_split_shares_no_participant():

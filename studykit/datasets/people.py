@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from studykit.stills import StillSet, crop_person, shrink
+from studykit.stills import StillSet, crop_person, limit_size
 
 
 def single_people(stills, longest_px, seed):
@@ -28,7 +28,7 @@ def single_people(stills, longest_px, seed):
     def alone(still):
         return replace(crop_person(still), scene="") if still.scene else still
 
-    people = shuffled.map(lambda still: shrink(alone(still), longest_px))
+    people = shuffled.map(lambda still: limit_size(alone(still), longest_px))
     return StillSet(people, people.keypoints, people.participants, [""] * len(people))
 
 
@@ -51,4 +51,6 @@ def several_people(stills, count, longest_px, seed):
     """
     groups = [group for group in stills.by_scene() if len(group) > 1]
     chosen = np.random.default_rng([seed, 2]).permutation(len(groups))[:count]
-    return stills.subset([i for n in sorted(chosen) for i in groups[n]]).map(lambda still: shrink(still, longest_px))
+    return stills.subset([i for n in sorted(chosen) for i in groups[n]]).map(
+        lambda still: limit_size(still, longest_px)
+    )

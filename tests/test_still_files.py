@@ -1,0 +1,122 @@
+"""Stills on disk: what is written comes back, splits share nobody, and broken files are named."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from studykit.gaitlab import simulate_scenes, simulate_stills
+from studykit.report import save_table
+from studykit.still_files import SETS, load_split, load_stills, read_image, read_mask, save_stills, split_people
+from studykit.stills import Still, StillSet
+
+
+@pytest.fixture(scope="module")
+def people():
+    return simulate_stills(8, seed=6, size=64, skeleton="all", people=8)
+
+
+@pytest.fixture
+def saved(people, tmp_path):
+    save_stills(people, tmp_path / "people")
+    return tmp_path
+
+
+def same(a, b):
+    np.testing.assert_array_equal(a.image, b.image)
+    np.testing.assert_allclose(a.keypoints, b.keypoints, rtol=1e-6)
+    assert (a.mask is None) == (b.mask is None) and (a.mask is None or (a.mask == b.mask).all())
+    assert (a.box, a.participant, a.source, a.scene) == (b.box, b.participant, b.source, b.scene)
+
+
+def test_stills_come_back_as_they_were(people, saved):
+    loaded = load_stills(saved / "people")
+    assert loaded.keypoints == people.keypoints and loaded.participants == people.participants
+    for before, after in zip(people, loaded, strict=True):
+        same(before, after)
+
+
+def test_scenes_share_their_image_and_odd_names_survive(tmp_path):
+    scenes = simulate_scenes(5, seed=6, size=64, groups=[range(8)])
+    table = save_stills(scenes, tmp_path / "scenes")
+    assert table.image.nunique() == 5 == len(list((tmp_path / "scenes" / "images").iterdir()))
+    loaded = load_stills(tmp_path / "scenes")
+    assert loaded.by_scene() == scenes.by_scene()
+    for before, after in zip(scenes, loaded, strict=True):
+        same(before, after)
+    plain = Still(np.zeros((4, 5, 3), np.uint8), np.zeros((1, 3), np.float32), participant="007", source='a, "b"')
+    save_stills(StillSet([plain], ["nose"]), tmp_path / "scenes")
+    same(load_stills(tmp_path / "scenes")[0], plain)
+
+
+def test_some_are_kept_and_nothing_is_written_where_none_is(people, tmp_path):
+    table = save_stills(people, tmp_path / "few", keep=lambda still: still.participant != "person-0001", most=3)
+    assert table.participant.tolist() == ["person-0000", "person-0002", "person-0003"]
+    with pytest.raises(ValueError, match="expected stills to save, got none of 8"):
+        save_stills(people, tmp_path / "none", keep=lambda still: False)
+    assert [path.name for path in tmp_path.iterdir()] == ["few"]
+
+
+def test_split_shares_nobody_and_has_the_fractions():
+    names = [f"p{n}" for n in range(40)]
+    split = split_people(names, (0.7, 0.15, 0.15), seed=1)
+    assert split["set"].value_counts().to_dict() == {"train": 28, "validation": 6, "test": 6}
+    assert split.participant.tolist() == sorted(names)
+    assert (split_people(names[::-1] * 2, (0.7, 0.15, 0.15), seed=1)["set"] == split["set"]).all()
+    assert (split_people(names, (0.7, 0.15, 0.15), seed=2)["set"] != split["set"]).any()
+    with pytest.raises(ValueError, match="that make 1, got"):
+        split_people(names, (0.7, 0.7, 0.15), seed=1)
+    with pytest.raises(ValueError, match=r"expected people for each of train, validation, test, got \[2, 1, 0\] of 3"):
+        split_people(names[:3], (0.7, 0.15, 0.15), seed=1)
+
+
+def test_sets_are_those_of_the_split(people, saved):
+    split = split_people(people.participants, (0.5, 0.25, 0.25), seed=0)
+    save_table(split, saved / "split")
+    sets = load_split(saved)
+    assert list(sets) == list(SETS) and [len(part) for part in sets.values()] == [4, 2, 2]
+    for name, part in sets.items():
+        assert set(part.participants) == set(split.participant[split["set"] == name])
+    with pytest.raises(ValueError, match="expected scenes of several people, got none"):
+        load_split(saved, "scenes")
+    save_table(split.replace("test", "train"), saved / "split")
+    with pytest.raises(ValueError, match="expected people in every set, got none for test"):
+        load_split(saved)
+
+
+def test_folders_that_are_none_of_stills_are_named(saved):
+    with pytest.raises(FileNotFoundError, match="notebook 01_stills makes it"):
+        load_stills(saved / "nowhere")
+    next((saved / "people" / "masks").iterdir()).unlink()
+    with pytest.raises(FileNotFoundError, match=r"expected 16 images and masks as .* names them, got 1 less"):
+        load_stills(saved / "people")
+    path = saved / "people" / "stills.csv"
+    pd.read_csv(path).drop(columns="scene").to_csv(path, index=False)
+    with pytest.raises(ValueError, match=r"stills\.csv: expected columns image, mask"):
+        load_stills(saved / "people")
+
+
+def test_pictures_that_are_not_as_expected_are_named(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    write = {
+        "grey.png": colours[..., 0],
+        "deep.png": colours.astype(np.uint16),
+        "clear.png": np.dstack([colours] * 2)[..., :4],
+    }
+    for name, image in (write | {"whole.jpg": colours}).items():
+        cv2.imwrite(str(tmp_path / name), image)
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:-300])
+    (tmp_path / "empty.png").write_bytes(b"")
+    assert (read_image(tmp_path / "grey.png") == colours[..., :1]).all()  # as some images of COCO are
+    for name, fault in {
+        "deep.png": "expected 8 bits a channel, got uint16",
+        "clear.png": "expected one or three channels, got 4",
+        "cut.jpg": "expected a whole image",
+        "empty.png": "expected a whole image, got 0 bytes",
+    }.items():
+        with pytest.raises(ValueError, match=f"{name}: {fault}"):
+            read_image(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match=r"none\.png: expected an image file"):
+        read_image(tmp_path / "none.png")
+    with pytest.raises(ValueError, match="expected a mask of one channel, got 3"):
+        read_mask(tmp_path / "whole.jpg")
