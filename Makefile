@@ -19,7 +19,7 @@ BIN := .venv/bin
 READY := .venv/ready-$(LOCK)
 endif
 
-.PHONY: study report test lab benchmark lock clean setup conda-ready
+.PHONY: study report test test-lab lab benchmark lock clean setup conda-ready
 
 study: $(READY)
 	@$(BIN)/studykit study $(SCALE) --cores $(CORES)
@@ -32,6 +32,10 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	find notebooks -name '*.ipynb' -not -path '*/.*' -exec $(BIN)/nbstripout --verify {} +
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+
+# Every notebook of a smoke study in a real JupyterLab, by Playwright; wants a Chromium.
+test-lab: $(READY)
+	$(BIN)/python -m pytest -m lab -s tests/test_lab.py
 
 lab: $(READY)
 	@$(BIN)/jupyter lab notebooks

@@ -366,8 +366,8 @@ def test_names_are_recognized(given, expected):
 
 
 def test_unknown_suffix_and_missing_file(tmp_path):
-    (tmp_path / "walk.trc").write_text("")
-    with pytest.raises(ValueError, match=r"walk\.trc: expected one of \.nc"):
-        import_tracks(tmp_path / "walk.trc", *SIZE)
+    (tmp_path / "walk.c3d").write_text("")
+    with pytest.raises(ValueError, match=r"walk\.c3d: expected one of \.nc"):
+        import_tracks(tmp_path / "walk.c3d", *SIZE)
     with pytest.raises(FileNotFoundError, match=r"gone\.csv"):
         import_tracks(tmp_path / "gone.csv", *SIZE)

@@ -1,7 +1,7 @@
 """Keypoint files of other programs to tracks, and tracks to DeepLabCut.
 
-DeepLabCut csv and h5 (labels and predictions, one or several animals), SLEAP .slp, OpenPose JSON (one file a frame)
-and COCO keypoint results. Coordinates are taken as they are: px, x right, y down. Names that can be recognized become
+DeepLabCut csv and h5 (labels and predictions, one or several animals), SLEAP .slp, OpenPose JSON (one file a frame),
+COCO keypoint results and TRC in pixels. Coordinates are taken as they are: px, x right, y down. Names that can be recognized become
 canonical ones (`LAnkle`, `ankle_l` -> `left_ankle`), all others stay.
 """
 
@@ -11,18 +11,30 @@ from studykit.formats.coco import read_coco
 from studykit.formats.deeplabcut import read_deeplabcut, write_deeplabcut
 from studykit.formats.openpose import read_openpose
 from studykit.formats.sleap import read_sleap
+from studykit.formats.trc import read_trc
 from studykit.formats.values import canonical_name
 from studykit.tracks import load_tracks
 
 __all__ = [
+    "READERS",
     "canonical_name",
     "import_tracks",
     "read_coco",
     "read_deeplabcut",
     "read_openpose",
     "read_sleap",
+    "read_trc",
     "write_deeplabcut",
 ]
+
+
+READERS = {
+    ".h5": read_deeplabcut,
+    ".csv": read_deeplabcut,
+    ".slp": read_sleap,
+    ".json": read_coco,
+    ".trc": read_trc,
+}
 
 
 def import_tracks(path, fps, width_px, height_px, **options):
@@ -31,8 +43,8 @@ def import_tracks(path, fps, width_px, height_px, **options):
     Parameters
     ----------
     path : path-like
-        `.nc` (ours), `.csv` or `.h5` (DeepLabCut), `.slp` (SLEAP), `.json` (COCO results), or a folder of OpenPose
-        `.json` files.
+        `.nc` (ours), `.csv` or `.h5` (DeepLabCut), `.slp` (SLEAP), `.json` (COCO results), `.trc` (in pixels), or a
+        folder of OpenPose `.json` files.
     fps : float
         Frames per second; of a `.nc` file, its own is kept.
     width_px, height_px : int
@@ -55,8 +67,7 @@ def import_tracks(path, fps, width_px, height_px, **options):
         raise FileNotFoundError(f"{path}: expected a keypoint file or a folder of OpenPose JSON files, got none")
     if path.suffix == ".nc":
         return load_tracks(path)
-    readers = {".csv": read_deeplabcut, ".h5": read_deeplabcut, ".slp": read_sleap, ".json": read_coco}
-    reader = read_openpose if path.is_dir() else readers.get(path.suffix.lower())
+    reader = read_openpose if path.is_dir() else READERS.get(path.suffix.lower())
     if reader is None:
-        raise ValueError(f"{path}: expected one of .nc, {', '.join(readers)} or a folder, got {path.suffix!r}")
+        raise ValueError(f"{path}: expected one of .nc, {', '.join(READERS)} or a folder, got {path.suffix!r}")
     return reader(path, fps, width_px, height_px, **options)
