@@ -25,7 +25,7 @@ def draw_stills(pictures, keypoints, *, columns=6, titles=None):
     keypoints : sequence of str
     columns : int
     titles : sequence of str, optional
-        Else the source of the first person.
+        Else the scene, or the participant.
     """
     rows = -(-len(pictures) // columns)
     side = TWO_COLUMNS / columns
@@ -39,7 +39,7 @@ def draw_stills(pictures, keypoints, *, columns=6, titles=None):
         height, width = people[0].image.shape[:2]
         ax.imshow(people[0].image)
         ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-        ax.set_title(titles[number] if titles else people[0].source, fontsize=5.5)
+        ax.set_title(titles[number] if titles else people[0].scene or people[0].participant, fontsize=5.5)
         for person in people:
             _draw_person(ax, person, list(keypoints))
             table += [(person.source, n, *point) for n, point in zip(keypoints, person.keypoints, strict=True)]
