@@ -103,12 +103,8 @@ def write_study_page(config, failures=()):
     """
     runs = plan(config)
     reports = resolve(f"reports/{config.name}")
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in _of_each(runs, reports, "runs", ".json")]
-    summary = {
-        name: json.loads(path.read_text(encoding="utf-8"))
-        for name in runs
-        if (path := reports / "headline" / f"{name}.json").is_file()
-    }
+    records = list(_of_each(runs, reports / "runs").values())
+    summary = _of_each(runs, reports / "headline")
     summary["study"] = {
         "setup_s": _setup_seconds(),
         "study_s": busy_seconds(records),
@@ -144,9 +140,10 @@ def busy_seconds(records):
     return round(busy, 1) if spans else None
 
 
-def _of_each(runs, reports, kind, suffix):
-    paths = [reports / kind / f"{name}{suffix}" for name in runs]
-    return [path for path in paths if path.is_file()]
+def _of_each(runs, folder):
+    """What the runs left in a folder of JSON files."""
+    paths = {name: folder / f"{name}.json" for name in runs}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.is_file()}
 
 
 def _setup_seconds():

@@ -136,7 +136,7 @@ def draw_samples(study, *, shares=(0.2, 0.5, 0.8)):
     rows = []
     for line, (_, row) in zip(axes, first.iterrows(), strict=True):
         known, visibility = _known_points(row)
-        length = len(known.time) if known is not None else _length(row)
+        length = len(known.time) if known is not None else probe(row.video).frames
         frames = [int(share * (length - 1)) for share in shares]
         images = read_selected(row.video, frames) if row.video else [None] * len(frames)
         masks = _masks(row)
@@ -158,10 +158,6 @@ def _known_points(row):
         tracks = truth_tracks(truth, row.view, "gait11")
         return tracks, truth.visibility.sel(view=row.view).sel(point=tracks.keypoints.values)
     return (load_tracks(row.tracks), None) if row.tracks else (None, None)
-
-
-def _length(row):
-    return probe(row.video).frames
 
 
 def _masks(row):
