@@ -51,12 +51,16 @@ def _parser():
     check = _command(commands, "check", _check, "look through a Study table and every file that it names")
     check.add_argument("table", help="CSV, see docs/own-data.md")
 
-    importing = _command(commands, "import", _import, "turn a keypoint file of another program into tracks")
-    importing.add_argument("file", help="DeepLabCut .csv or .h5, SLEAP .slp, COCO .json, or a folder of OpenPose .json")
-    importing.add_argument("--fps", type=float, required=True)
-    importing.add_argument("--size", type=int, nargs=2, required=True, metavar=("WIDTH", "HEIGHT"), help="image, px")
+    importing = _command(
+        commands, "import", _import, "turn keypoint files and videos into a Study table, or into tracks"
+    )
+    kinds = "DeepLabCut .csv or .h5, SLEAP .slp, COCO .json, .trc, or a folder of OpenPose .json"
+    importing.add_argument("files", nargs="+", metavar="FILE", help=f"{kinds}; for a Study also videos and folders")
+    importing.add_argument("--out", required=True, help="what to write: a Study table .csv, or tracks .nc of one file")
+    importing.add_argument("--fps", type=float, help="frames per second, where there is no video")
+    importing.add_argument("--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="of the image, px, likewise")
     importing.add_argument("--gaps", choices=("refuse", "nan", "close"), help="missing frames (default: the format's)")
-    importing.add_argument("--out", required=True, help="tracks file to write, .nc")
+    importing.add_argument("--mirrored", nargs="*", default=[], metavar="VIEW", help="views stored flipped left-right")
 
     _command(commands, "benchmark", _benchmark, "run every script in benchmarks/ and gather its last line")
     _command(commands, "doctor", _doctor, "say what this computer has for the study")
@@ -147,22 +151,48 @@ def _fetch(options):
 def _check(options):
     import tempfile
 
-    from studykit.datasets.table import check_recordings, table_study
+    from studykit.datasets.table import check_recordings, describe, table_study
 
     with tempfile.TemporaryDirectory() as folder:
-        print(check_recordings(table_study(options.table, folder)).drop(columns="fault").to_string(index=False))
+        study = table_study(options.table, folder)
+        print(check_recordings(study).drop(columns="fault").to_string(index=False))
+    print(*describe(study), sep="\n")
     print(f"{options.table}: no faults found")
 
 
 def _import(options):
+    suffix = Path(options.out).suffix
+    if suffix not in (".csv", ".nc"):
+        raise ValueError(f"--out: expected a Study table .csv or tracks .nc, got {options.out}")
+    if suffix == ".nc":
+        _import_tracks(options)
+    else:
+        _import_study(options)
+
+
+def _import_tracks(options):
     from studykit.formats import import_tracks
     from studykit.tracks import save_tracks
 
+    if len(options.files) > 1 or options.fps is None or options.size is None:
+        raise ValueError(f"{options.out}: expected one file with its --fps and --size; a .csv takes many")
     gaps = {} if options.gaps is None else {"gaps": options.gaps}
-    tracks = import_tracks(options.file, options.fps, *options.size, **gaps)
-    save_tracks(tracks, options.out)
+    tracks = import_tracks(options.files[0], options.fps, *options.size, **gaps)
+    save_tracks(tracks.assign_attrs(mirrored=int(bool(options.mirrored))), options.out)
     sizes = f"{tracks.sizes['time']} frames, {tracks.sizes['keypoints']} keypoints, {tracks.sizes['individuals']}"
     print(f"{options.out}: {sizes} individuals from {tracks.attrs['source_software']}")
+
+
+def _import_study(options):
+    from studykit.datasets.gather import gather_study
+
+    size = tuple(options.size or (None, None))
+    given = {"fps": options.fps, "size": size, "gaps": options.gaps, "mirrored": options.mirrored}
+    study, left_out = gather_study(options.files, options.out, **given)
+    print(*(f"left out: {sentence}" for sentence in left_out), sep="\n", end="\n" * bool(left_out), file=sys.stderr)
+    print(f"{options.out}: {len(study)} recordings; fill in sex and, for metres, leg_length_m")
+    options.table = options.out
+    _check(options)
 
 
 def _benchmark(_options):
@@ -192,21 +222,46 @@ def _doctor(_options):
     from studykit.provenance import keras_backend, machine, versions
     from studykit.study import project_root
 
-    found = machine()
-    disk_gb = shutil.disk_usage(project_root()).free / 1e9
-    backend = keras_backend()
-    wants = [
-        ("Python 3.11", sys.version_info[:2] == (3, 11), versions()["python"]),
-        ("2 cores", found["cores"] >= 2, f"{found['cores']} ({found['processor']})"),
-        ("6 GB of memory", found["memory_gb"] >= 6, f"{found['memory_gb']:.0f} GB"),
-        ("5 GB of free disk", disk_gb >= 5, f"{disk_gb:.0f} GB in {project_root()}"),
-        ("Keras and its backend", all(map(importlib.util.find_spec, ("keras", backend))), backend),
-        ("video in H.264", *_h264()),
+    found, root, backend = machine(), project_root(), keras_backend()
+    disk_gb, installed = shutil.disk_usage(root).free / 1e9, importlib.util.find_spec
+    wants = [  # what, whether it is there, what there is, what to do otherwise
+        ("Python 3.11", sys.version_info[:2] == (3, 11), versions()["python"], "install it, then make setup"),
+        ("2 cores", found["cores"] >= 2, f"{found['cores']} ({found['processor']})", "give the study twice the time"),
+        ("6 GB of memory", found["memory_gb"] >= 6, f"{found['memory_gb']:.0f} GB", "close other programs, --cores 1"),
+        ("5 GB of free disk", disk_gb >= 5, f"{disk_gb:.0f} GB in {root}", "make room there"),
+        ("a project folder to write in", os.access(root, os.W_OK), str(root), "clone it into a folder of your own"),
+        ("packages as in the lock", *_locked(root), "make setup, or the conda environment anew"),
+        ("Keras and its backend", all(map(installed, ("keras", backend))), backend, f"pip install {backend}"),
+        ("JupyterLab and its widgets", all(map(installed, ("jupyterlab", "anywidget"))), "make lab", "make setup"),
+        ("video in H.264", *_h264(), "make setup"),
     ]
-    for want, good, what in wants:
-        print(f"{'ok     ' if good else 'missing'}  {want}: {what}")
+    for want, good, what, remedy in wants:
+        print(f"{'ok     ' if good else 'missing'}  {want}: {what}{'' if good else f'; {remedy}'}")
+    for name, what in {
+        "sbatch": "SLURM, for the scale paper on a cluster",
+        "nvidia-smi": "an NVIDIA GPU, for KERAS_BACKEND=jax or torch",
+        "chromium": "a browser for make test-lab",
+    }.items():
+        print(f"{'ok     ' if shutil.which(name) else 'absent '}  {name}: optional, {what}")
     print(", ".join(f"{package} {version}" for package, version in versions().items()))
-    return 0 if all(good for _, good, _ in wants) else 1
+    return 0 if all(good for _, good, _, _ in wants) else 1
+
+
+def _locked(root):
+    """Whether the packages installed are those of the lock; those needed only for development may be absent."""
+    import importlib.metadata
+    import re
+
+    lock = root / "requirements.lock"
+    if not lock.is_file():
+        return True, "there is no lock here"
+    locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    installed = {
+        re.sub(r"[-_.]+", "-", found.name).lower(): found.version for found in importlib.metadata.distributions()
+    }
+    different = sorted(name for name in installed.keys() & locked.keys() if installed[name] != locked[name])
+    other = [f"{name} {installed[name]} for {locked[name]}" for name in different]
+    return not other, ", ".join(other[:3]) or f"{len(installed.keys() & locked.keys())} packages"
 
 
 def _h264():

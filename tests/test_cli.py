@@ -4,6 +4,7 @@ import pytest
 
 from studykit.cli import main
 from studykit.tracks import load_tracks, save_tracks
+from studykit.views import mirror
 
 
 def said(capsys, *arguments):
@@ -79,3 +80,26 @@ def test_benchmarks_are_gathered(capfd, monkeypatch, tmp_path):
     assert status == 1 and "a table" in text and "b.py: stopped with status 3" in err
     gathered = json.loads((tmp_path / "reports/benchmarks.json").read_text())
     assert gathered == [{"benchmark": "a", "ratio": 2.0}]
+
+
+def test_import_of_a_set_writes_a_table_and_checks_it(capsys, tmp_path, walk):
+    save_tracks(walk, tmp_path / "sub-01_trial-1_cam-A.nc")
+    save_tracks(mirror(walk).assign_attrs(mirrored=0), tmp_path / "sub-01_trial-1_cam-B.nc")
+    (tmp_path / "calibration.mp4").touch()
+    status, text, err = said(capsys, "import", tmp_path, "--out", tmp_path / "study.csv")
+    assert status == 0 and "2 recordings; fill in sex" in text and "no faults found" in text
+    assert "1 participants, 1 trials, 2 recordings, views A, B" in text
+    assert "left out: " in err and "calibration.mp4: expected a name such as" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["walk.csv", "--out", "walk.mat"], "--out: expected a Study table .csv or tracks .nc, got walk.mat"),
+        (["a.csv", "b.csv", "--out", "walk.nc"], "walk.nc: expected one file with its --fps and --size"),
+        (["none", "--out", "study.csv"], "none: expected a file or a folder, got none"),
+    ],
+)
+def test_import_says_what_it_wants(capsys, arguments, message):
+    status, _, err = said(capsys, "import", *arguments)
+    assert status == 1 and message in err

@@ -64,9 +64,8 @@ def gather_study(paths, table, *, fps=None, size=(None, None), gaps=None, mirror
         except ValueError as error:
             left_out.append(str(error))
             continue
-        one = found.setdefault(
-            (parts["sub"], int(parts["trial"]), parts["cam"]), {"video": [], "tracks": [], "dir": set()}
-        )
+        key = parts["sub"], int(parts["trial"]), parts["cam"]
+        one = found.setdefault(key, {"video": [], "tracks": [], "dir": set()})
         one["video" if path.suffix.lower() in VIDEOS else "tracks"].append(path)
         one["dir"] |= {parts["dir"]} if "dir" in parts else set()
     if not found:
@@ -146,9 +145,7 @@ def _recording(row, one, folder, given):
     tracks = None
     if source is not None:
         if None in (fps, width, height) and source.suffix != ".nc":
-            raise ValueError(
-                f"{source}: expected a video beside it to tell rate and size, got none; give --fps, --size"
-            )
+            raise ValueError(f"{source}: expected a video beside it, got none; give --fps and --size")
         tracks = import_tracks(source, fps, width, height, **given["gaps"])
         fps, width, height = (tracks.attrs[key] for key in ("fps", "width_px", "height_px"))
     row |= {"direction": next(iter(one["dir"]), None) or _direction(tracks, video or source)}
@@ -163,6 +160,6 @@ def _direction(tracks, path):
     speed = np.nan if tracks is None else forward_speed(to_walk(tracks))
     if not np.isfinite(speed):
         raise ValueError(
-            f"{path}: expected dir-R2L or dir-L2R in the name, as there are no keypoints to tell it, got none"
+            f"{path}: expected keypoints, or dir-R2L or dir-L2R in the name, to tell the direction, got none"
         )
     return "R2L" if speed > 0 else "L2R"

@@ -111,6 +111,37 @@ def check_recordings(study):
     return pd.concat([study[["participant", "trial", "view"]].reset_index(drop=True), pd.DataFrame(rows)], axis=1)
 
 
+def describe(study):
+    """What an analysis can make of a study, in sentences.
+
+    Parameters
+    ----------
+    study : pandas.DataFrame
+        As `study.read_study` gives it.
+
+    Returns
+    -------
+    list of str
+        How much there is, then a sentence for everything that some step will miss.
+    """
+    views = study.groupby(["participant", "trial"])["view"].nunique()
+    people = study.participant.nunique()
+    names = ", ".join(sorted(study["view"].unique()))
+    told = [f"{people} participants, {len(views)} trials, {len(study)} recordings, views {names}"]
+    if study["view"].nunique() != 2:
+        told.append(f"expected two views, got {names}; one view gives gait cycles but no comparison")
+    elif (views < 2).any():
+        some = ", ".join(f"{who} trial {trial}" for who, trial in views.index[views < 2][:3])
+        told.append(f"{(views < 2).sum()} trials have one view only and are left out of the comparison: {some}")
+    if people < 10:
+        told.append("with fewer than about ten participants intervals are wide, with one there are no statistics")
+    if (bare := study.tracks.eq("") & study.truth.eq("")).any():
+        told.append(f"{bare.sum()} recordings have no keypoints: set pose: network, see docs/own-data.md")
+    if study.leg_length_m.isna().any() and study.calibration.eq("").any():
+        told.append("without leg_length_m or calibration lengths and speeds are in pixels")
+    return told
+
+
 def _check(row):
     found = {"frames": np.nan, "seconds": np.nan, "keypoints": "", "unknown_percent": np.nan}
     found |= {"median_confidence": np.nan, "speed_px_s": np.nan, "fault": ""}

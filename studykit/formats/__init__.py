@@ -1,8 +1,8 @@
 """Keypoint files of other programs to tracks, and tracks to DeepLabCut.
 
 DeepLabCut csv and h5 (labels and predictions, one or several animals), SLEAP .slp, OpenPose JSON (one file a frame),
-COCO keypoint results and TRC in pixels. Coordinates are taken as they are: px, x right, y down. Names that can be recognized become
-canonical ones (`LAnkle`, `ankle_l` -> `left_ankle`), all others stay.
+COCO keypoint results and TRC in pixels. Coordinates are taken as they are: px, x right, y down. Names that can be
+recognized become canonical ones (`LAnkle`, `ankle_l` -> `left_ankle`), all others stay.
 """
 
 from pathlib import Path

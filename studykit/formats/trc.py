@@ -43,9 +43,7 @@ def read_trc(path, fps, width_px, height_px, *, gaps="refuse"):
         cells = [[float(cell.strip() or "nan") for cell in (row + [""] * width)[:width]] for row in rows]
         table = np.array(cells).reshape(-1, width)
     except (IndexError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"{path}: expected a TRC file with DataRate and markers, got something else ({error})"
-        ) from error
+        raise ValueError(f"{path}: expected a TRC file, got something else ({error})") from error
     if not len(table) or not all(names):
         raise ValueError(f"{path}: expected markers with names and at least one frame, got {names} and {len(table)}")
     if abs(rate - fps) > 0.01 * fps:
