@@ -4,6 +4,7 @@ import time
 
 import keras
 import numpy as np
+import pandas as pd
 from keras import layers
 
 
@@ -27,7 +28,7 @@ def multiply_adds(model, input_shape=None):
     """
     if input_shape is not None:
         model = keras.models.clone_model(model, input_tensors=keras.Input(input_shape))
-    return int(sum(_layer(layer, _shape(layer.input), _shape(layer.output)) for layer in model.layers))
+    return int(sum(_layer(layer, _shape(layer.input), _shape(layer.output)) for layer in model.layers if layer.weights))
 
 
 def _shape(tensors):
@@ -66,3 +67,20 @@ def ms_per_image(model, image_shape, *, repeats=7, batch_size=1):
         model.predict_on_batch(images)
         times.append(time.perf_counter() - start)
     return 1000 * min(times[1:]) / batch_size
+
+
+def layer_table(model):
+    """Every layer with its kind, output and trainable parameters, as papers print them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        layer, kind, output (channels first, as in paper 004's Table 01) and parameters.
+    """
+    rows = []
+    for layer in model.layers:
+        shape = _shape(layer.output)[1:]
+        own = int(sum(np.prod(weight.shape) for weight in layer.trainable_weights))
+        output = " x ".join(map(str, (*shape[2:], *shape[:2])))
+        rows.append((layer.name, type(layer).__name__, output, own))
+    return pd.DataFrame(rows, columns=["layer", "kind", "output", "parameters"])

@@ -1,0 +1,101 @@
+"""Scores of networks that find everybody in a picture: single people beside the other networks, and scenes."""
+
+import numpy as np
+
+from studykit.keypoint_scores import SHARED, shared_scores, truth_points
+from studykit.metrics import coco_results, coco_scores, coco_truth, pck, torso_length_px
+from studykit.skeletons import SKELETONS, convert
+from studykit.stills import with_skeleton
+
+
+def surest_person(found, keypoints):
+    """One person a picture: the surest, or nobody.
+
+    Parameters
+    ----------
+    found : sequence of (people (P, K, 3), scores (P,))
+        A picture each, as from `openpose_network.find_people`.
+    keypoints : int
+        K.
+
+    Returns
+    -------
+    points : ndarray (N, K, 3)
+        NaN, NaN, 0 where nothing was found.
+    scores : ndarray (N,)
+        0 where nobody was found.
+    """
+    nobody = np.tile([np.nan, np.nan, 0], (keypoints, 1))
+    points = np.stack([people[0] if len(people) else nobody for people, _ in found])
+    return points, np.array([scores[0] if len(scores) else 0.0 for _, scores in found])
+
+
+def guess_missing(points):
+    """People with a place for every keypoint, as COCO's evaluation needs it: the middle of those found, or the corner.
+
+    Parameters
+    ----------
+    points : ndarray (N, K, 3)
+        NaN where not found.
+    """
+    points = np.array(points, dtype=float)
+    for person in points:
+        lost = np.isnan(person[:, 0])
+        person[lost, :2] = 0 if lost.all() else person[~lost, :2].mean(axis=0)
+    return points
+
+
+def single_scores(found, stills, keypoints):
+    """What `keypoint_scores.shared_scores` gives, for the surest person of each picture.
+
+    A joint that was not found is wrong in PCK and has a guessed place (`guess_missing`) in the other figures.
+
+    Parameters
+    ----------
+    found : sequence of (people (P, K, 3), scores (P,))
+        A still each.
+    stills : StillSet
+        One person a picture.
+    keypoints : sequence of str
+        Of the people found.
+    """
+    points, scores = surest_person(found, len(keypoints))
+    figures = shared_scores(guess_missing(points), stills, keypoints, scores)
+    return figures | {"pck": shared_pck(points, stills, keypoints).pck.iloc[-1]}
+
+
+def shared_pck(points, stills, keypoints, names=SHARED):
+    """PCK@0.2 by joint of people (N, K, 3), NaN where not found, over the joints that all networks share, or others."""
+    truth = truth_points(with_skeleton(stills, names))
+    torso = torso_length_px(truth_points(with_skeleton(stills, SHARED)), SHARED)
+    return pck(convert(points, keypoints, names), truth, torso, 0.2, names)
+
+
+def scene_scores(found, stills, keypoints, names=SHARED):
+    """COCO's figures for everybody in pictures of several people.
+
+    Parameters
+    ----------
+    found : sequence of (people (P, K, 3), scores (P,))
+        A picture each, in the order of `stills.by_scene()`.
+    stills : StillSet
+        One still a person.
+    keypoints : sequence of str
+        Of the people found.
+    names : sequence of str
+        Joints that are scored.
+
+    Returns
+    -------
+    dict of str to float
+        `metrics.COCO_FIGURES`, and `people_per_person`: people found over people there.
+    """
+    images = [n + 1 for n, (people, _) in enumerate(found) for _ in people]
+    people, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    results = coco_results(images, guess_missing(convert(people, keypoints, names)), scores) if images else []
+    return coco_scores(coco_truth(stills, names), results) | {"people_per_person": len(people) / len(stills)}
+
+
+def coco_names(keypoints):
+    """Those of COCO's 17 keypoints that a skeleton has."""
+    return tuple(name for name in SKELETONS["coco17"].keypoints if name in keypoints)
