@@ -43,6 +43,8 @@ class Settings:
         throughout (hourglass, 256; vit, 384).
     head_width : int
         Filters of each deconvolution (simple_baseline and vit, 256), units of the dense layer (regression_cnn, 512).
+    skip : bool
+        Of simple_baseline; see there.
     stacks : int
         Of hourglass.
     crop_width_px, crop_height_px : int
@@ -61,6 +63,7 @@ class Settings:
     backbone: str = "resnet18"
     width: int = 32
     head_width: int = 64
+    skip: bool = False
     stacks: int = 2
     crop_width_px: int = 96
     crop_height_px: int = 128
@@ -107,10 +110,8 @@ class Settings:
             return vit(
                 count, patch=patch, width=width, depth=depth, heads=heads, deconvolution=self.head_width, **common
             )
-        deconvolutions = (self.head_width,) * 3
-        return simple_baseline(
-            count, self.backbone, width=width, deconvolutions=deconvolutions, weights=weights, **common
-        )
+        common |= {"deconvolutions": (self.head_width,) * 3, "skip": self.skip, "weights": weights}
+        return simple_baseline(count, self.backbone, width=width, **common)
 
     def losses(self, model):
         """Squared error over known keypoints, one a output (intermediate supervision)."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from studykit.metrics import coco_results, coco_scores, coco_truth, image_ids, mse_normalised, pck, torso_length_px
 from studykit.report import require
@@ -119,3 +120,58 @@ def detected_stills(stills, detections):
 
     found = StillSet([still_of(one) for one in detections], stills.keypoints)
     return found, np.array([one[0] for one in detections]), np.array([one[2] for one in detections])
+
+
+def mse_units(found, truth, mean_pose, spread, size_px):
+    """The mean squared error of coordinates in every unit that an unnamed one could have.
+
+    Parameters
+    ----------
+    found : ndarray (N, K, 2 or 3)
+        px of pictures `size_px` wide and high.
+    truth : ndarray (N, K, 3)
+    mean_pose : ndarray (K, 2)
+        Mean of the training people: what a network says that has learnt nothing from the picture.
+    spread : ndarray (K, 2)
+        Standard deviation of the training people's joints, px.
+    size_px : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        unit, network, mean_pose: the error of each.
+    """
+    known = truth[..., 2] > 0
+    units = {
+        "px of a picture of 224 px, squared": np.full_like(spread, size_px / 224),
+        "shares of the picture's sides, 0 to 1": np.full_like(spread, size_px),
+        "shares of half the sides, -1 to 1": np.full_like(spread, size_px / 2),
+        "standard deviations of each joint": spread,
+    }
+    off = np.stack([found[..., :2], np.broadcast_to(mean_pose, (*truth.shape[:2], 2))]) - truth[..., :2]
+    rows = [(unit, *((off / scale)[:, known] ** 2).mean(axis=(1, 2))) for unit, scale in units.items()]
+    table = pd.DataFrame(rows, columns=["unit", "network", "mean_pose"])
+    distance = np.linalg.norm(off, axis=-1)[:, known] / size_px
+    table.loc[len(table)] = ["distance of found and true joint as a share of the picture", *distance.mean(axis=1)]
+    return table
+
+
+def known_moments(truth):
+    """Mean (K, 2) and standard deviation (K, 2) of known keypoints (N, K, 3)."""
+    points = np.where(truth[..., 2:] > 0, truth[..., :2], np.nan)
+    return np.nanmean(points, axis=0), np.nanstd(points, axis=0)
+
+
+def network_scores(folder):
+    """Rows of `scores.csv` of every run below a folder, best PCK first; none there is told.
+
+    Returns
+    -------
+    pandas.DataFrame
+        network, parameters, multiply_adds, training_s, ms_per_image, then what `shared_scores` gives.
+    """
+    paths = sorted(Path(folder).glob("*/scores.csv"))
+    if not paths:
+        raise FileNotFoundError(f"{folder}: expected runs with scores.csv, got none; run 20_train_keypoints first")
+    table = pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
+    return table.sort_values("pck", ascending=False, ignore_index=True)

@@ -14,6 +14,7 @@ def simple_baseline(
     *,
     width=None,
     deconvolutions=(256, 256, 256),
+    skip=False,
     batch_momentum=0.9,
     weights=None,
     input_shape=(256, 192, 3),
@@ -30,6 +31,9 @@ def simple_baseline(
         See `backbones.build_backbone`.
     deconvolutions : sequence of int
         Filters of the three 4x4 deconvolutions, stride 2, each with batch normalisation and ReLU.
+    skip : bool
+        Whether each deconvolution also sees the backbone's map of its own stride, through a 1x1 convolution. Not in
+        the paper; learns from fewer pictures.
     batch_momentum : float
         Of the running means of batch normalisation.
     weights : str or path-like or None
@@ -44,22 +48,29 @@ def simple_baseline(
         (batch, H, W, 3) RGB 0 to 255 -> {"heatmaps": (batch, H/4, W/4, K), about 1 at the keypoint}.
     """
     image = keras.Input(input_shape, name="image")
-    x = build_backbone(backbone, image, width=width, output_stride=32, batch_momentum=batch_momentum)[32]
-    outputs = {"heatmaps": heatmap_head(x, keypoints, deconvolutions, batch_momentum)}
+    maps = build_backbone(backbone, image, width=width, output_stride=32, batch_momentum=batch_momentum)
+    sides = [maps[stride] for stride in (16, 8, 4)] if skip else ()
+    outputs = {"heatmaps": heatmap_head(maps[32], keypoints, deconvolutions, sides, batch_momentum)}
     model = keras.Model(image, outputs, name=name)
     if weights is not None:
         load_backbone(model, backbone, weights, width)
     return model
 
 
-def heatmap_head(x, keypoints, deconvolutions, batch_momentum=0.9):
-    """Deconvolutions that double the features' resolution each, then a 1x1 convolution to K maps."""
+def heatmap_head(x, keypoints, deconvolutions, sides=(), batch_momentum=0.9):
+    """Deconvolutions that double the features' resolution each, then a 1x1 convolution to K maps.
+
+    `sides` are features at each new resolution, to be added to it.
+    """
     narrow = keras.initializers.RandomNormal(stddev=0.001)  # of the authors' published code
     for n, filters in enumerate(deconvolutions, start=1):
         layer = f"deconv{n}"
         x = layers.Conv2DTranspose(
             filters, 4, strides=2, padding="same", use_bias=False, kernel_initializer="he_normal", name=layer
         )(x)
+        if sides:
+            side = layers.Conv2D(filters, 1, use_bias=False, name=f"{layer}_skip")(sides[n - 1])
+            x = layers.Add(name=f"{layer}_add")([x, side])
         x = layers.BatchNormalization(momentum=batch_momentum, epsilon=1e-5, name=f"{layer}_bn")(x)
         x = layers.ReLU(name=f"{layer}_relu")(x)
     return layers.Conv2D(keypoints, 1, kernel_initializer=narrow, dtype="float32", name="heatmaps")(x)

@@ -100,5 +100,5 @@ def vit(
     x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
     x = layers.Reshape((rows, columns, width), name="grid")(x)
     deconvolutions = [deconvolution] * round(math.log2(patch / STRIDE))
-    outputs = {"heatmaps": heatmap_head(x, keypoints, deconvolutions, batch_momentum)}
+    outputs = {"heatmaps": heatmap_head(x, keypoints, deconvolutions, batch_momentum=batch_momentum)}
     return keras.Model(image, outputs, name=name)

@@ -1,0 +1,103 @@
+"""Real people: networks trained on up to 800 pictures of Leeds Sports Pose, tested on 200 others by PCK@0.2.
+
+The curve against the number of training pictures, and what pre-training on simulated stills brings. Pictures 1 to 800
+train, 801 to 1000 test; crops around the labelled joints. Every run sees as many crops, however many pictures it has.
+
+    STUDYKIT_DATA=<folder with lsp/> python benchmarks/lsp_keypoints.py [steps] [model ...]
+"""
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+
+from studykit.datasets.lsp import lsp_stills
+from studykit.gaitlab import simulate_stills
+from studykit.keypoint_network import Settings, in_memory, predict_stills
+from studykit.keypoint_scores import truth_points
+from studykit.metrics import pck, torso_length_px
+from studykit.skeletons import SKELETONS
+from studykit.stills import Batches
+from studykit.training import compile_model, fit
+
+LSP14 = SKELETONS["lsp14"].keypoints
+SHARED = {"keypoints": LSP14, "padding": 1.1, "rotation_deg": 30.0}
+NETWORKS = {
+    "simple_baseline": Settings(model="simple_baseline", sigma_px=7.0, **SHARED),
+    "regression_cnn": Settings(
+        model="regression_cnn", width=16, head_width=256, crop_width_px=96, crop_height_px=96, **SHARED
+    ),
+}
+
+
+def without_box(still):
+    """The still, to be cropped around its joints: real and simulated people alike."""
+    return replace(still, box=None)
+
+
+def train(settings, stills, steps, weights=None, seed=1):
+    """A network trained on stills, from given weights or from random ones."""
+    keras.utils.set_random_seed(seed)
+    network = settings.build()
+    if weights is not None:
+        network.set_weights(weights)
+    compile_model(network, settings.losses(network), steps=steps)
+    batches = Batches(stills, settings.encode, 8, augmentation=settings.augmentation(), seed=seed, steps=steps)
+    with tempfile.TemporaryDirectory() as place:
+        fit(network, batches, steps, Path(place) / "checkpoint.npz", every=steps, log_every=steps, progress=False)
+    return network
+
+
+def score(network, settings, stills):
+    """PCK@0.2 of all joints."""
+    found, truth = predict_stills(network, settings, stills), truth_points(stills)
+    return float(pck(found, truth, torso_length_px(truth, LSP14), 0.2).pck.iloc[-1])
+
+
+def main(steps=1000, names=tuple(NETWORKS)):
+    folder = Path(os.environ.get("STUDYKIT_DATA", "data/raw")) / "lsp"
+    real = lsp_stills(folder).map(without_box)
+    train_set, test_set = in_memory(real.subset(range(800))), in_memory(real.subset(range(800, 1000)))
+    simulated = in_memory(simulate_stills(800, seed=1, size=192, skeleton="lsp14").map(without_box))
+    print(f"{steps} steps of 8 crops a run; test: {len(test_set)} pictures\n")
+    print(f"{'network':<16} {'from':<10} {'pictures':>8} {'PCK@0.2':>8} {'s':>6}")
+    found = {}
+    for name in names:
+        settings = NETWORKS[name]
+        begun = train(settings, simulated, steps)
+        found[name, "simulated", 0] = score(begun, settings, test_set)
+        print(f"{name:<16} {'simulated':<10} {0:>8} {found[name, 'simulated', 0]:>8.3f}", flush=True)
+        for pictures in (100, 400, 800):
+            for start, weights in (("random", None), ("simulated", begun.get_weights())):
+                since = time.perf_counter()
+                network = train(settings, train_set[:pictures], steps, weights)
+                found[name, start, pictures] = score(network, settings, test_set)
+                print(
+                    f"{name:<16} {start:<10} {pictures:>8} {found[name, start, pictures]:>8.3f} "
+                    f"{time.perf_counter() - since:>6.0f}",
+                    flush=True,
+                )
+    first = names[0]
+    result = {
+        "benchmark": "lsp_keypoints",
+        "ours": round(found[first, "simulated", 800], 3),
+        "peer": f"{first} without pre-training on simulated stills",
+        "peer_value": round(found[first, "random", 800], 3),
+        "ratio": round(found[first, "simulated", 800] / max(found[first, "random", 800], 1e-9), 3),
+        "unit": "PCK@0.2",
+        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "curve": {" ".join(map(str, key)): round(value, 3) for key, value in found.items()},
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:2]), *([tuple(sys.argv[2:])] if sys.argv[2:] else []))
