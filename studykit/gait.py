@@ -85,7 +85,8 @@ def over_cycles(values, cycles):
         for start, end in zip(kept.start_s, kept.end_s, strict=True)
     ]
     if not curves:
-        return (values.isel(time=[0] * 101).drop_vars("time").rename(time="percent") * np.nan).expand_dims(cycle=0)
+        nothing = values.isel(time=[0] * len(PERCENT)).drop_vars("time").rename(time="percent") * np.nan
+        curves = [nothing.expand_dims(cycle=0)]
     return xr.concat(curves, dim="cycle").assign_coords(percent=PERCENT)
 
 

@@ -112,7 +112,9 @@ def test_incomplete_cycles_are_dropped_with_their_reason(near):
 def test_a_record_without_strikes_is_one_dropped_cycle(near):
     cycles = gait.find_cycles(near, find_events(near.isel(time=slice(8))))
     assert cycles.reason.tolist() == ["no heel strike"]
-    assert np.isnan(gait.over_cycles(near.position, cycles).mean("cycle")).all()
+    nothing = gait.over_cycles(near.position, cycles)
+    assert np.isnan(nothing.mean("cycle")).all()
+    np.testing.assert_array_equal(nothing.indexes["percent"], gait.PERCENT)  # so that it stands beside other trials
 
 
 def test_a_straight_line_stays_straight_over_101_points():
