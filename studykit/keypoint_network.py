@@ -43,6 +43,8 @@ class Settings:
         throughout (hourglass, 256; vit, 384).
     head_width : int
         Filters of each deconvolution (simple_baseline and vit, 256), units of the dense layer (regression_cnn, 512).
+    dropout : float
+        Of regression_cnn and vit.
     skip : bool
         Of simple_baseline; see there.
     stacks : int
@@ -63,6 +65,7 @@ class Settings:
     backbone: str = "resnet18"
     width: int = 32
     head_width: int = 64
+    dropout: float = 0.1
     skip: bool = False
     stacks: int = 2
     crop_width_px: int = 96
@@ -101,7 +104,7 @@ class Settings:
         count, width = len(self.keypoints), self.width
         if self.model == "regression_cnn":
             widths = tuple(width * factor for factor in (1, 2, 4, 8, 8))
-            return regression_cnn(count, widths=widths, hidden=self.head_width, **common)
+            return regression_cnn(count, widths=widths, hidden=self.head_width, dropout=self.dropout, **common)
         if self.model == "hourglass":
             depth = 4 if min(self.size) >= 192 else 3
             return hourglass(count, stacks=self.stacks, width=width, depth=depth, **common)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from studykit.models.cost import layer_table
 from studykit.models.hourglass import hourglass
 from studykit.models.regression_cnn import regression_cnn
 from studykit.models.simple_baseline import simple_baseline
@@ -117,6 +118,9 @@ NETWORKS = {
     "simple_baseline": lambda: simple_baseline(
         5, "resnet18", width=4, deconvolutions=(4, 4, 4), input_shape=(64, 96, 3)
     ),
+    "skips": lambda: simple_baseline(
+        5, "resnet18", width=4, deconvolutions=(4, 4, 4), skip=True, input_shape=(64, 96, 3)
+    ),
     "hourglass": lambda: hourglass(5, stacks=2, width=8, depth=2, input_shape=(64, 96, 3)),
     "vit": lambda: vit(5, patch=8, width=8, depth=1, heads=2, deconvolution=4, input_shape=(64, 96, 3)),
 }
@@ -155,3 +159,10 @@ def test_wrong_sizes_are_told():
         hourglass(input_shape=(256, 200, 3))
     with pytest.raises(ValueError, match=r"expected a patch of 8, 16 or 32 px that divides"):
         vit(input_shape=(256, 200, 3))
+
+
+def test_layer_table_prints_table_01(table_network):
+    table = layer_table(table_network)
+    assert table.parameters.sum() == 27_583_068
+    row = table.set_index("layer").loc["conv5_3"]
+    assert (row.kind, row.output, row.parameters) == ("Conv2D", "512 x 14 x 14", 2_359_808)

@@ -18,8 +18,16 @@ from studykit.keypoint_network import (
     save_network,
     validate,
 )
-from studykit.keypoint_scores import detected_stills, read_detections, shared_scores, truth_points
-from studykit.metrics import coco_truth
+from studykit.keypoint_scores import (
+    detected_stills,
+    known_moments,
+    mse_units,
+    network_scores,
+    read_detections,
+    shared_scores,
+    truth_points,
+)
+from studykit.metrics import coco_truth, mse_normalised
 from studykit.models.backbones import build_backbone
 from studykit.models.cost import count_parameters, multiply_adds
 from studykit.models.regression_cnn import regression_cnn
@@ -179,3 +187,26 @@ def test_multiply_adds_of_attention():
     head = tokens * 16 * width * 4 + 16 * 16 * 4 * 3
     assert multiply_adds(network) == tokens * 8 * 8 * 3 * width + encoder + head
     assert count_parameters(network) == sum(np.prod(w.shape) for w in network.trainable_weights)
+
+
+def test_units_of_a_squared_error_follow_from_each_other():
+    rng = np.random.default_rng(4)
+    truth = np.concatenate([rng.uniform(0, 256, (20, 14, 2)), np.full((20, 14, 1), 2.0)], axis=-1)
+    found = truth[..., :2] + rng.normal(0, 5, (20, 14, 2))
+    mean_pose, spread = known_moments(truth)
+    table = mse_units(found, truth, mean_pose, spread, 256).set_index("unit")
+    share = table.loc["shares of the picture's sides, 0 to 1"]
+    assert share.network == pytest.approx(mse_normalised(found, truth, (256, 256)))
+    np.testing.assert_allclose(table.loc["px of a picture of 224 px, squared"], share * 224**2)
+    np.testing.assert_allclose(table.loc["shares of half the sides, -1 to 1"], share * 4)
+    # The mean pose of these very people errs by one standard deviation.
+    assert table.mean_pose["standard deviations of each joint"] == pytest.approx(1)
+
+
+def test_runs_are_compared_best_first(tmp_path):
+    for name, value in (("a", 0.5), ("b", 0.75)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scores.csv").write_text(f"network,pck\n{name},{value}\n")
+    assert network_scores(tmp_path).network.tolist() == ["b", "a"]
+    with pytest.raises(FileNotFoundError, match=r"expected runs with scores\.csv, got none"):
+        network_scores(tmp_path / "a")
