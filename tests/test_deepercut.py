@@ -1,12 +1,9 @@
 """DeepLabCut's network: its layers, losses and maps, the same on every backend."""
 
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
+from other_backend import predict_on
 
 from studykit.models.backbones import build_backbone
 from studykit.models.deepercut import deepercut, offset_loss, score_loss
@@ -113,32 +110,13 @@ def test_wrong_names_are_told():
         deepercut(6, "resnet18", output_stride=8)
 
 
-OTHER_BACKEND = """
-import sys, json, numpy as np, keras
-from studykit.models.deepercut import deepercut
-folder = sys.argv[1]
-assert keras.backend.backend() == "jax"
-with np.load(f"{folder}/weights.npz") as kept:
-    weights, picture = [kept[f"w{n}"] for n in range(len(kept) - 1)], kept["picture"]
-model = deepercut(6, "resnet18", width=4, output_stride=16, skip=True)
-model.set_weights(weights)
-maps = model.predict_on_batch(picture)
-np.savez(f"{folder}/maps.npz", **{name: np.asarray(m) for name, m in maps.items()})
-"""
-
-
 def test_jax_gives_the_same_maps(tmp_path):
     pytest.importorskip("jax")
     model = deepercut(6, "resnet18", width=4, output_stride=16, skip=True)
     rng = np.random.default_rng(2)
-    weights = [w + 0.1 * rng.random(w.shape) for w in model.get_weights()]
-    model.set_weights(weights)
+    model.set_weights([w + 0.1 * rng.random(w.shape) for w in model.get_weights()])
     picture = rng.uniform(0, 255, (1, 64, 48, 3)).astype("float32")
-    np.savez(tmp_path / "weights.npz", picture=picture, **{f"w{n}": w for n, w in enumerate(weights)})
-    environment = os.environ | {"KERAS_BACKEND": "jax"}
-    subprocess.run([sys.executable, "-c", OTHER_BACKEND, str(tmp_path)], check=True, env=environment)
-    maps = model.predict_on_batch(picture)
-    with np.load(tmp_path / "maps.npz") as theirs:
-        for name, ours in maps.items():
-            size = np.abs(ours).max()
-            np.testing.assert_allclose(theirs[name] / size, ours / size, atol=1e-4)
+    theirs = predict_on("jax", model, picture, tmp_path)
+    for name, ours in model.predict_on_batch(picture).items():
+        size = np.abs(ours).max()
+        np.testing.assert_allclose(theirs[name] / size, ours / size, atol=1e-4)
