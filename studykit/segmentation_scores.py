@@ -1,9 +1,15 @@
 """How good masks and joints are: Dice, the losses that paper 003 tabulates, PCK, and what becomes of turned images."""
 
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import keras
 import numpy as np
 import pandas as pd
 
 from studykit.joint_maps import TOP, peaks, read_joints
+from studykit.report import require
 from studykit.segmentation import dice, predict
 
 SCORES = {"joint_map": "squared_error", "joints": "cross_entropy"}  # what the other losses are called in tables
@@ -103,3 +109,133 @@ def pck_table(points, fraction=0.5):
     table = pd.concat([part.groupby("keypoint", sort=False).agg(how) for part in (points, whole)]).reset_index()
     table.loc[table.median_px.isna(), "pck"] = np.nan
     return table
+
+
+def read_runs(folder):
+    """Scores of all runs of notebook 10 under `<derived>/segmentation`, a row a run and set.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none, naming the notebook that makes them.
+    """
+    paths = sorted(Path(folder).glob("*/scores.csv"))
+    require(paths[0] if paths else Path(folder) / "unet-none" / "scores.csv", made_by="10_train_segmentation")
+    return pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
+
+
+def turn(still, angle):
+    """A still turned counter-clockwise about its middle by an angle, deg; beyond its border it is mirrored."""
+    height, width = still.image.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
+    image, mask = (
+        cv2.warpAffine(part, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        for part in (still.image, still.mask.astype(np.float32))
+    )
+    return replace(still, image=image, mask=mask > 0.5)
+
+
+def rotation_table(networks, stills, angles):
+    """Dice and equivariance of networks on turned pictures.
+
+    Parameters
+    ----------
+    networks : dict of str to (model, Settings)
+    stills : StillSet
+        Squares.
+    angles : sequence of float
+        deg.
+
+    Returns
+    -------
+    pandas.DataFrame
+        network, angle_deg, dice (mean over the stills) and equivariance_error: how far the person's probability in the
+        turned picture is from the turned probability of the upright one, relative, within the circle that all angles
+        share. Turning a picture smooths it, so that no network reaches 0 between multiples of 90 deg.
+    """
+    rows = []
+    for name, (model, settings) in networks.items():
+        upright = [maps["mask"][..., -1] for _, maps in predict(model, settings, stills)]
+        for angle in angles:
+            turned = [turn(still, angle) for still in stills]
+            found = [maps["mask"][..., -1] for _, maps in predict(model, settings, turned)]
+            quality = np.mean([dice(still.mask, person) for still, person in zip(turned, found, strict=True)])
+            errors = [
+                _turned_difference(a[..., None], b[..., None], angle) for a, b in zip(upright, found, strict=True)
+            ]
+            rows.append((name, angle, quality, np.mean(errors)))
+    return pd.DataFrame(rows, columns=["network", "angle_deg", "dice", "equivariance_error"])
+
+
+def _turned_difference(upright, found, angle, radius=0.45):
+    """Relative difference of two maps (size, size, channels) within a circle, the first one turned by an angle, deg."""
+    size = len(upright)
+    middle = (size - 1) / 2
+    matrix = cv2.getRotationMatrix2D((middle, middle), angle, 1.0)
+    channels = [cv2.warpAffine(c, matrix, (size, size), flags=cv2.INTER_CUBIC) for c in np.moveaxis(upright, -1, 0)]
+    expected = np.stack(channels, axis=-1)
+    y, x = np.mgrid[:size, :size] - middle
+    inside = np.hypot(x, y) < radius * size
+    return float(np.linalg.norm((found - expected)[inside]) / np.linalg.norm(expected[inside]))
+
+
+def feature_turn_error(model, layer, angle, size=256):
+    """Relative change of a network's features that turning does not explain, on a smooth picture.
+
+    The picture is computed at each angle, not interpolated; features within 0.4 of its size from the middle count.
+
+    Parameters
+    ----------
+    model : keras.Model
+    layer : str
+        Whose features turn with the picture, such as "features" of the harmonic U-Net.
+    angle : float
+        deg.
+    size : int
+        px.
+    """
+    maps = keras.Model(model.input, model.get_layer(layer).output)
+    upright, found = (keras.ops.convert_to_numpy(maps(_smooth_picture(size, a)))[0] for a in (0, angle))
+    return _turned_difference(upright, found, angle, radius=0.4)
+
+
+def _smooth_picture(size, angle, width_px=24.0):
+    """Gaussian blobs (1, size, size, 3), turned counter-clockwise by an angle, deg: exact, not interpolated."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    place = 0.17 * size * np.sqrt(rng.random(40)) * np.exp(2j * np.pi * rng.random(40) + 1j * np.deg2rad(angle))
+    heights = rng.standard_normal((3, 40))
+    blobs = [np.exp(-(np.abs(x - 1j * y - at) ** 2) / (2 * width_px**2)) for at in place]
+    picture = np.tensordot(heights, blobs, 1)
+    return np.moveaxis(picture / picture.std(), 0, -1)[None].astype("float32")
+
+
+def settle(model, size=256):
+    """Give batch normalization the statistics of one smooth picture, as training would."""
+    for layer in model.layers:
+        if hasattr(layer, "momentum"):
+            layer.momentum = 0.0
+    model(_smooth_picture(size, 0), training=True)
+    return model
+
+
+def multiply_adds(model, size):
+    """Multiplications with an addition in the convolutions for one picture (size, size), counted in its graph.
+
+    Returns
+    -------
+    float
+        NaN on other backends than TensorFlow.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return np.nan
+    import tensorflow as tf
+
+    graph = tf.function(model).get_concrete_function(tf.TensorSpec((1, size, size, 3), tf.float32)).graph
+    total = 0
+    for operation in graph.get_operations():
+        if operation.type in ("Conv2D", "DepthwiseConv2dNative"):
+            height, width, channels, _ = operation.inputs[1].shape
+            inputs = channels if operation.type == "Conv2D" else 1
+            total += np.prod(operation.outputs[0].shape) * height * width * inputs
+    return float(total)
