@@ -1,0 +1,111 @@
+"""Names and numbers of results as a reader of the site should meet them."""
+
+import re
+
+from markupsafe import Markup
+
+_UNITS = {  # of two that fit, the first one counts
+    "frames_per_s": "frames/s",
+    "s_per_image": "s/image",
+    "ms_per_image": "ms/image",
+    "ms_per_frame": "ms/frame",
+    "steps_min": "steps/min",
+    "percent": "%",
+    "m_s": "m/s",
+    "ms": "ms",
+    "s": "s",
+    "m": "m",
+    "mm": "mm",
+    "px": "px",
+    "deg": "°",
+    "gb": "GB",
+    "hz": "Hz",
+}
+_WORDS = {
+    "n": "",
+    "mae": "mean absolute error",
+    "rms": "root mean square",
+    "sd": "SD",
+    "std": "SD",
+    "fps": "frames/s",
+    **{name: name.upper() for name in ("p", "pck", "ap", "ar", "mse", "rmse", "spm", "anova", "df", "f", "id", "csv")},
+    "p": "p",
+    "x": "x",
+    "y": "y",
+}
+_DISTANCE = re.compile(r"(\d)(px|mm|m|s)$")
+
+
+def label(name):
+    """A name in words: `n_trials` is "Trials", `event_mae_s` "Event mean absolute error" (its unit is for `unit`)."""
+    words = re.sub(r"[_\-\s]+", " ", name.removesuffix(f"_{_suffix(name)}")).split()
+    said = " ".join(_DISTANCE.sub(r"\1 \2", _WORDS.get(word, word)) for word in words).strip() or name
+    return said if len(said) == 1 else said[0].upper() + said[1:]
+
+
+def unit(name):
+    """The unit that a name ends in, as it is printed; "" if it names none."""
+    return _UNITS.get(_suffix(name), "")
+
+
+def labelled(numbers):
+    """Headline numbers as (label, value with unit); a dash for what could not be measured."""
+    return [(label(name), number(value, unit(name))) for name, value in numbers.items()]
+
+
+def number(value, measured_in=""):
+    """Four digits with a unit, thousands apart; a dash for None."""
+    if value is None:
+        return "–"
+    whole = isinstance(value, int) or abs(value) >= 10_000 or (abs(value) >= 1000 and value == int(value))
+    shown = f"{round(value):,}".replace(",", "\u202f") if whole else f"{value:.4g}"
+    return f"{shown}\u00a0{measured_in}".strip()
+
+
+def duration(seconds):
+    """Seconds or minutes, whichever says more."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+
+
+def table_html(table, about):
+    """A table of results: headings in words with their units, four digits, and a region that scrolls by keyboard.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    about : str
+        What it shows, for those who hear the page.
+
+    Returns
+    -------
+    markupsafe.Markup
+    """
+    heads = {name: f"{label(str(name))} ({unit(str(name))})" if unit(str(name)) else label(str(name)) for name in table}
+    shown = table.rename(columns=heads).to_html(index=False, border=0, na_rep="", float_format=number)
+    return scrolling(Markup(shown), about)
+
+
+def scrolling(html, about):
+    """A wide thing in a box of its own, so that the page itself never moves sideways."""
+    box = Markup('<div class="wide" tabindex="0" role="region" aria-label="{}">').format(about)
+    return box + html + Markup("</div>")
+
+
+def tidy_table(html):
+    """A table as a notebook shows it, without its count of rows; numbers of more than five digits cut to four.
+
+    The CSV file beside it has all digits.
+    """
+    counted = re.findall(r"<tr>\s*<th>(\d+)</th>", html)
+    if counted == [str(n) for n in range(html.count("<tr>"))]:
+        html = re.sub(r"(<tr[^>]*>\s*)<th>\d*</th>", r"\1", html)
+    return re.sub(r"(?<=<td>)-?\d+\.\d+(?:e[+-]?\d+)?(?=</td>)", _four_digits, html)
+
+
+def _four_digits(found):
+    digits = re.sub(r"\D|e.*", "", found[0]).lstrip("0")
+    return found[0] if len(digits) < 6 else f"{float(found[0]):.4g}"
+
+
+def _suffix(name):
+    return next((suffix for suffix in _UNITS if name.endswith(f"_{suffix}")), "")
