@@ -1,10 +1,11 @@
 """A training step of the harmonic U-Net against the plain one: 128x128 px, soft Dice, Adam, float32.
 
-Networks take turns, step by step, and the best of each counts, so that other work on the machine disturbs the ratio
-little. The plain network is the published one, without batch normalization; it is timed with it too, as the
-harmonic one has it. Paper 003 took 30 h against 6.5 h, 4.6 times, on a P100.
+The peer is the fastest plain U-Net of the same run: ours or, where PyTorch is installed (extra `torch`), the same
+network written plainly in it. Networks take turns, step by step, and the best of each counts, so that other work on
+the machine disturbs the ratio little. Paper 003 took 30 h against 6.5 h, 4.6 times, on a P100.
 
-python benchmarks/harmonic.py [repeats]
+python benchmarks/harmonic.py [repeats]      the table of ratios
+python benchmarks/harmonic.py modes          what each way to compute a harmonic convolution costs, level by level
 """
 
 import json
@@ -17,67 +18,185 @@ import numpy as np
 
 from studykit.losses import SoftDice
 from studykit.models.harmonic import harmonic_unet
+from studykit.models.harmonic_layers import MODES, HarmonicConv2D
 from studykit.models.unet import unet
 
 SIZE = 128
 PAPER = (64, 128, 256, 512, 1024)
 NARROW = (16, 32, 64, 128, 256)
+HARMONIC = "harmonic"
 
 
-def best_steps(networks, batch, repeats):
-    """Seconds of the fastest training step of each network, after a first one."""
-    rng = np.random.default_rng(0)
-    images = rng.random((batch, SIZE, SIZE, 3), dtype="float32")
-    person = rng.integers(0, 2, (batch, SIZE, SIZE, 1))
-    masks = np.concatenate([1 - person, person], -1).astype("float32")
-    for network in networks.values():
-        jit = False if keras.backend.backend() == "tensorflow" else "auto"
-        network.compile(keras.optimizers.Adam(2e-5), SoftDice(), jit_compile=jit)
-        network.train_on_batch(images, masks)
-    seconds = {name: [] for name in networks}
+def keras_step(network, images, masks):
+    """One training step of a Keras network, as a function of nothing."""
+    jit = False if keras.backend.backend() == "tensorflow" else "auto"
+    network.compile(keras.optimizers.Adam(2e-5), SoftDice(), jit_compile=jit)
+    return lambda: network.train_on_batch(images, masks)
+
+
+def torch_step(widths, images, masks, channels_last):
+    """One training step of the plain U-Net in PyTorch."""
+    import torch
+    from torch import nn
+
+    def convolution(inside, outside, size):
+        return nn.Sequential(nn.Conv2d(inside, outside, size, padding="same"), nn.ReLU())
+
+    def pair(inside, outside):
+        return nn.Sequential(convolution(inside, outside, 3), convolution(outside, outside, 3))
+
+    class UNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down = nn.ModuleList(pair(*ends) for ends in zip((3, *widths), widths, strict=False))
+            ends = list(zip(widths[1:], widths[:-1], strict=True))[::-1]
+            self.shrink = nn.ModuleList(convolution(*end, 2) for end in ends)
+            self.up = nn.ModuleList(pair(*end) for end in ends)
+            self.scores = nn.Conv2d(widths[0], 2, 1)
+            self.pool, self.upsample, self.dropout = nn.MaxPool2d(2), nn.Upsample(scale_factor=2), nn.Dropout(0.3)
+
+        def forward(self, x):
+            skips = []
+            for level, block in enumerate(self.down):
+                x = block(x if level == 0 else self.pool(x))
+                skips.append(x)
+                x = self.dropout(x) if level else x
+            skips.pop()
+            for level, (shrink, block) in enumerate(zip(self.shrink, self.up, strict=True), start=1):
+                x = block(torch.cat([skips.pop(), shrink(self.upsample(x))], 1))
+                x = self.dropout(x) if level < len(self.up) else x
+            return self.scores(x).softmax(1)
+
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    images, masks = (torch.tensor(a).permute(0, 3, 1, 2).contiguous(memory_format=layout) for a in (images, masks))
+    network = UNet().to(memory_format=layout)
+    optimizer = torch.optim.Adam(network.parameters(), 2e-5)
+
+    def step():
+        optimizer.zero_grad()
+        probability = network(images)
+        overlap, total = (probability * masks).sum((1, 2, 3)), (probability + masks).sum((1, 2, 3))
+        loss = (1 - 2 * overlap / total).mean()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def best_seconds(steps, repeats):
+    """Seconds of the fastest call of each function, after a first one."""
+    for step in steps.values():
+        step()
+    seconds = {name: [] for name in steps}
     for _ in range(repeats):
-        for name, network in networks.items():
+        for name, step in steps.items():
             start = time.perf_counter()
-            network.train_on_batch(images, masks)
+            step()
             seconds[name].append(time.perf_counter() - start)
     return {name: min(times) for name, times in seconds.items()}
 
 
-def main(repeats=5):
-    print(f"{keras.backend.backend()}, {SIZE}x{SIZE} px\n")
-    print(f"{'channels':>10} {'batch':>5}  {'network':<32} {'ms':>8} {'ratio':>6} {'parameters':>11}")
-    ratios = {}
+def training_steps(widths, batch):
+    """A training step of each network, by its name."""
+    rng = np.random.default_rng(0)
+    images = rng.random((batch, SIZE, SIZE, 3), dtype="float32")
+    person = rng.integers(0, 2, (batch, SIZE, SIZE, 1))
+    masks = np.concatenate([1 - person, person], -1).astype("float32")
+    networks = {
+        "plain": unet(widths=widths),
+        "plain, batch normalization": unet(widths=widths, batch_normalization=True),
+        HARMONIC: harmonic_unet(widths=widths),
+        "harmonic, 1x1 after up-sampling": harmonic_unet(widths=widths, up_kernel_size=1),
+    }
+    steps = {name: keras_step(network, images, masks) for name, network in networks.items()}
+    try:
+        for name, channels_last in (("plain, PyTorch", False), ("plain, PyTorch, channels last", True)):
+            steps[name] = torch_step(widths, images, masks, channels_last)
+    except ImportError:
+        print("PyTorch is not installed: no peer but our own plain network")
+    return steps
+
+
+def peak_memory_gb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def print_modes(widths):
+    """The mode of each harmonic convolution, one line a mode."""
+    chosen = {}
+    for layer in harmonic_unet(widths=widths).layers:
+        if isinstance(layer, HarmonicConv2D):
+            chosen.setdefault(layer.computed_as(), []).append(layer.name)
+    print(f"\n{widths[0]}..{widths[-1]} channels are computed")
+    for mode, names in chosen.items():
+        print(f"  {mode}: {' '.join(names)}")
+
+
+def print_ratios(repeats):
+    print(f"{keras.backend.backend()}, {SIZE}x{SIZE} px; ratio: to the fastest plain network without normalization")
+    for widths in (NARROW, PAPER):
+        print_modes(widths)
+    print(f"\n{'channels':>10} {'batch':>5}  {'network':<32} {'ms':>8} {'ratio':>6} {'peak so far, GB':>16}")
+    headline = None
     for widths, batch in ((NARROW, 1), (NARROW, 8), (PAPER, 1), (PAPER, 8)):
         keras.utils.clear_session()
-        networks = {
-            "plain": unet(widths=widths),
-            "plain, batch normalization": unet(widths=widths, batch_normalization=True),
-            "harmonic": harmonic_unet(widths=widths),
-            "harmonic, dense": harmonic_unet(widths=widths, mode="dense"),
-        }
-        if batch * widths[0] > 128:
-            del networks["harmonic, dense"]  # minutes and gigabytes
-        seconds = best_steps(networks, batch, repeats)
+        seconds = best_seconds(training_steps(widths, batch), repeats)
+        peer = min((name for name in seconds if name == "plain" or "PyTorch" in name), key=seconds.get)
         for name, value in seconds.items():
-            ratios[widths, batch, name] = value / seconds["plain"]
             print(
                 f"{widths[0]:>4}..{widths[-1]:<4} {batch:>5}  {name:<32} {1000 * value:>8.1f} "
-                f"{ratios[widths, batch, name]:>6.2f} {networks[name].count_params():>11,}",
+                f"{value / seconds[peer]:>6.2f} {peak_memory_gb():>16.2f}",
                 flush=True,
             )
         if (widths, batch) == (PAPER, 1):
-            headline = seconds
+            headline = seconds[HARMONIC], peer, seconds[peer]
+    ours, peer, peer_value = headline
     result = {
         "benchmark": "harmonic",
-        "ratio": round(headline["harmonic"] / headline["plain"], 3),
-        "ours": round(1000 * headline["harmonic"], 1),
-        "peer": "plain U-Net, 64..1024 channels, batch 1",
-        "peer_value": round(1000 * headline["plain"], 1),
+        "ratio": round(ours / peer_value, 3),
+        "ours": round(1000 * ours, 1),
+        "peer": f"U-Net ({peer}), 64..1024 channels, batch 1",
+        "peer_value": round(1000 * peer_value, 1),
         "unit": "ms",
-        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "peak_memory_gb": round(peak_memory_gb(), 2),
     }
     print(json.dumps(result))
 
 
+def print_mode_costs(batch, repeats=5):
+    """Forward and backward through the second convolution of each level's pair, ms, TensorFlow."""
+    import tensorflow as tf
+
+    def step(layer, x):
+        @tf.function
+        def gradients(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                loss = tf.reduce_sum(layer(x) ** 2)
+            return tape.gradient(loss, [x, *layer.trainable_variables])
+
+        return lambda: [np.asarray(g[..., :1]) for g in gradients(x)]
+
+    for widths in (NARROW, PAPER):
+        print(f"\nbatch {batch}, {'px':>4} {'channels':>8} {'plain':>8}" + "".join(f"{mode:>15}" for mode in MODES))
+        for level, width in enumerate(widths):
+            shape = (batch, SIZE >> level, SIZE >> level)
+            x = tf.random.normal((*shape, 2 * width))
+            layers = {mode: HarmonicConv2D(width // 2, mode=mode) for mode in MODES}
+            steps = {mode: step(layer, x) for mode, layer in layers.items()}
+            plain = keras.layers.Conv2D(width, 3, padding="same", use_bias=False)
+            steps["plain"] = step(plain, x[..., :width])
+            ms = {name: 1000 * value for name, value in best_seconds(steps, repeats).items()}
+            chosen = HarmonicConv2D(width // 2).computed_as()
+            costs = "".join(f"{ms[mode]:>14.1f}{'*' if mode == chosen else ' '}" for mode in MODES)
+            print(f"{'':>8} {shape[1]:>4} {width:>8} {ms['plain']:>8.1f}{costs}", flush=True)
+    print("* chosen")
+
+
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    if sys.argv[1:] == ["modes"]:
+        for batch in (1, 8):
+            print_mode_costs(batch)
+    else:
+        print_ratios(*map(int, sys.argv[1:] or ["3"]))

@@ -100,8 +100,8 @@ class ComplexDropout(keras.layers.Layer):
         if not training or not self.rate:
             return x
         z = _by_order_and_part(x)
-        kept = keras.random.dropout(ops.ones_like(z[:, :, :1]), self.rate, seed=self.seed_generator)
-        return ops.reshape(z * kept, ops.shape(x))
+        noise_shape = (None, 2, 1, None)  # one draw for both parts
+        return ops.reshape(keras.random.dropout(z, self.rate, noise_shape, self.seed_generator), ops.shape(x))
 
     def compute_output_shape(self, input_shape):
         """As the input."""

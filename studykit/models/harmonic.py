@@ -41,7 +41,8 @@ def harmonic_unet(
     kernel_size : int
         Odd, px. 5x5 filters, with more rings, follow the angles between multiples of 90 degrees better than 3x3.
     up_kernel_size : int or None
-        Of the convolution after each up-sampling, odd, px. None: as `kernel_size`; 1 saves time.
+        Of the convolution after each up-sampling, odd, px. None: as `kernel_size`; 1 saves time
+        (`docs/harmonic.md`).
     radii, ring_width
         See `harmonic_layers.ring_filters`.
     dropout : float
@@ -91,8 +92,11 @@ def harmonic_unet(
     x = ComplexDropout(dropout, name="bottom_dropout")(x)
     for level in range(len(widths) - 1, 0, -1):
         width = widths[level - 1]
-        x = layers.UpSampling2D(2, name=f"up{level}_upsample")(x)
-        x = convolution(x, width, up_kernel_size, f"up{level}_conv0")
+        up = layers.UpSampling2D(2, name=f"up{level}_upsample")
+        if up_kernel_size == 1:  # point by point: the same before up-sampling, at a quarter of the cost
+            x = up(convolution(x, width, 1, f"up{level}_conv0"))
+        else:
+            x = convolution(up(x), width, up_kernel_size, f"up{level}_conv0")
         x = ComplexConcatenate(name=f"up{level}_concatenate")([skips.pop(), x])
         x = pair(x, width, f"up{level}")
         if level > 1:

@@ -114,7 +114,7 @@ class HarmonicConv2D(keras.layers.Layer):
         self.mode = mode
 
     def build(self, input_shape):
-        """Radial profiles and phases of each pair of orders, named `radial_<from><to>` and `phase_<from><to>`."""
+        """Radial profiles and phases, (order in, rings, maps in, maps out); of filters that keep the order, or step."""
         channels = input_shape[-1]
         if not self.real_input and channels % 4:
             raise ValueError(f"{self.name}: expected 4 n channels (see the module), got {channels}; or real_input=True")
@@ -122,24 +122,21 @@ class HarmonicConv2D(keras.layers.Layer):
         round_ = ring_filters(self.kernel_size, 0, self.radii, self.ring_width).real
         turning = ring_filters(self.kernel_size, 1, self.radii, self.ring_width)
         self.rings = {"round": round_, "cosine": turning.real, "sine": turning.imag}
-        orders_in = (0,) if self.real_input else (0, 1)
+        orders = 1 if self.real_input else 2
         # He initialization of unit-energy rings (Weiler et al. 2018, CVPR)
-        fan_in = maps * (round_.shape[-1] + (len(orders_in) - 1) * turning.shape[-1])
+        fan_in = maps * (round_.shape[-1] + (orders - 1) * turning.shape[-1])
         self.radial, self.phase = {}, {}
-        for source in orders_in:
-            for target in (0, 1):
-                rings = (round_ if source == target else turning).shape[-1]
-                if not rings:
-                    continue
-                self.radial[source, target] = self.add_weight(
-                    shape=(rings, maps, self.filters),
+        for kind, rings in (("same", round_.shape[-1]), ("step", turning.shape[-1])):
+            if rings:
+                self.radial[kind] = self.add_weight(
+                    shape=(orders, rings, maps, self.filters),
                     initializer=keras.initializers.RandomNormal(stddev=math.sqrt(2 / fan_in)),
-                    name=f"radial_{source}{target}",
+                    name=f"radial_{kind}",
                 )
-                self.phase[source, target] = self.add_weight(
-                    shape=(maps, self.filters),
+                self.phase[kind] = self.add_weight(
+                    shape=(orders, 1, maps, self.filters),
                     initializer=keras.initializers.RandomUniform(0, 2 * math.pi),
-                    name=f"phase_{source}{target}",
+                    name=f"phase_{kind}",
                 )
 
     def computed_as(self):
@@ -154,17 +151,18 @@ class HarmonicConv2D(keras.layers.Layer):
         """(batch, height, width, channels) to (batch, height, width, 4 filters)."""
         return getattr(self, "_" + self.computed_as())(x)
 
-    def _coefficients(self, source, target):
-        """R cos(beta) and R sin(beta), (rings, maps in, maps out) each; None where no ring leads there."""
-        if (source, target) not in self.radial:
-            return None
-        radial = ops.convert_to_tensor(self.radial[source, target])
-        phase = ops.convert_to_tensor(self.phase[source, target])
-        return radial * ops.cos(phase), radial * ops.sin(phase)
+    def _coefficients(self):
+        """R cos(beta) and R sin(beta), (rings, maps in, maps out) each, by (order in, order out)."""
+        coefficients = {}
+        for kind in self.radial:
+            radial, phase = ops.convert_to_tensor(self.radial[kind]), ops.convert_to_tensor(self.phase[kind])
+            parts = ops.unstack(radial * ops.cos(phase)), ops.unstack(radial * ops.sin(phase))
+            for source, pair in enumerate(zip(*parts, strict=True)):
+                coefficients[source, source if kind == "same" else 1 - source] = pair
+        return coefficients
 
-    def _complex_kernel(self, source, target):
-        """Real and imaginary part of the filter, each (height, width, maps in, maps out)."""
-        a, b = self._coefficients(source, target)
+    def _complex_kernel(self, source, target, a, b):
+        """Real and imaginary part of a filter, each (height, width, maps in, maps out), from its coefficients."""
         round_, cosine, sine = (
             ops.convert_to_tensor(self.rings[k], dtype=a.dtype) for k in ("round", "cosine", "sine")
         )
@@ -178,7 +176,7 @@ class HarmonicConv2D(keras.layers.Layer):
 
     def _kernels(self):
         """Complex filters of all orders, {(source, target): (real, imaginary)}; zeros where no ring leads."""
-        kernels = {pair: self._complex_kernel(*pair) for pair in self.radial}
+        kernels = {orders: self._complex_kernel(*orders, *pair) for orders, pair in self._coefficients().items()}
         zero = ops.zeros_like(kernels[0, 0][0])
         sources = (0,) if self.real_input else (0, 1)
         return {(p, q): kernels.get((p, q), (zero, zero)) for p in sources for q in (0, 1)}
@@ -226,47 +224,44 @@ class HarmonicConv2D(keras.layers.Layer):
         turned = zip(self._ring_convolutions(x, "cosine"), self._ring_convolutions(swapped, "sine", signs), strict=True)
         same = [ops.split(ring, 2, -1) for ring in self._ring_convolutions(x, "round")]
         step = [ops.split(cosine + sine, 2, -1) for cosine, sine in turned]
+        weights = {orders: self._pointwise(*pair) for orders, pair in self._coefficients().items()}
         out = []
         for target in (0, 1):
             features = [ring[target] for ring in same] + [ring[1 - target] for ring in step]
-            weights = [self._pointwise(target, target), self._pointwise(1 - target, target)]
-            weights = ops.concatenate([w for w in weights if w is not None], 2)
-            out.append(ops.conv(ops.concatenate(features, -1), weights, padding="same"))
+            weights_in = ops.concatenate([weights[target, target], weights[1 - target, target]], 2)
+            out.append(ops.conv(ops.concatenate(features, -1), weights_in, padding="same"))
         return ops.concatenate(out, -1)
 
-    def _pointwise(self, source, target):
+    def _pointwise(self, a, b):
         """1x1 kernel of a complex product, (1, 1, rings x real and imaginary in, real and imaginary out)."""
-        coefficients = self._coefficients(source, target)
-        if coefficients is None:
-            return None
-        a, b = coefficients
         block = ops.concatenate([ops.concatenate([a, b], -1), ops.concatenate([-b, a], -1)], 1)
         return ops.reshape(block, (1, 1, -1, 2 * self.filters))
 
     def _factored_last(self, x):
+        coefficients = self._coefficients()
         out = [[], []]
         for source, part in enumerate(ops.split(x, 2, -1)):
-            steps = [step for target in (0, 1) for step in self._steps(source, target)]
-            rows = [ops.concatenate([p for weight, _, _ in steps for p in weight], -1)]
-            rows.append(ops.concatenate([p for weight, _, _ in steps for p in _times_i(weight)], -1))
+            steps = [
+                (target, *step)
+                for target in (0, 1)
+                for step in self._steps(target - source, *coefficients[source, target])
+            ]
+            rows = [ops.concatenate([p for *_, weight in steps for p in weight], -1)]
+            rows.append(ops.concatenate([p for *_, weight in steps for p in _times_i(weight)], -1))
             mixed = ops.conv(part, ops.concatenate(rows, 0)[None, None], padding="same")
-            for maps, (_, ring, target) in zip(ops.split(mixed, len(steps), -1), steps, strict=True):
+            for maps, (target, ring, _) in zip(ops.split(mixed, len(steps), -1), steps, strict=True):
                 ring = ops.convert_to_tensor(np.tile(ring[..., None, None], (2 * self.filters, 1)), dtype=x.dtype)
                 out[target].append(ops.depthwise_conv(maps, ring, padding="same"))
         return ops.concatenate([sum(terms[1:], terms[0]) for terms in out], -1)
 
-    def _steps(self, source, target):
-        """(complex weight, real ring, target) of every ring that leads from source to target."""
-        coefficients = self._coefficients(source, target)
-        if coefficients is None:
-            return
-        for ring, (a, b) in enumerate(zip(*map(ops.unstack, coefficients), strict=True)):
-            if source == target:
-                yield (a, b), self.rings["round"][..., ring], target
+    def _steps(self, order, a, b):
+        """Real ring and complex weight, (maps in, maps out), of every term of a filter of the order."""
+        for ring, weight in enumerate(zip(ops.unstack(a), ops.unstack(b), strict=True)):
+            if order == 0:
+                yield self.rings["round"][..., ring], weight
             else:
-                sign = target - source
-                yield (a, b), self.rings["cosine"][..., ring], target
-                yield (-sign * b, sign * a), self.rings["sine"][..., ring], target
+                yield self.rings["cosine"][..., ring], weight
+                yield self.rings["sine"][..., ring], tuple(order * part for part in _times_i(weight))
 
     def compute_output_shape(self, input_shape):
         """Same height and width, 4 filters channels."""
