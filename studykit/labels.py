@@ -98,7 +98,7 @@ def draw_labels(study, source, *, videos, frames, test_fraction, test_videos, se
     if source in SOURCES:
         people = sorted(filmed.participant.unique())
     else:
-        everything = _collected(source, filmed)
+        everything = read_collected(source, filmed)
         who = everything.recording.map({recording_name(r): r.participant for r in filmed.itertuples()})
         people = sorted(who.unique())
     if len(people) < 2:
@@ -184,15 +184,35 @@ def _rows(recording, frames, points, names):
     return pd.DataFrame(table)
 
 
-def _collected(path, study):
-    """Labels of a DeepLabCut project for the recordings of a study."""
+def read_collected(path, study, keypoints=GAIT6):
+    """Labels of a DeepLabCut project for the recordings of a study.
+
+    Parameters
+    ----------
+    path : path-like
+        `CollectedData_*.csv`; its folders bear the names of recordings or of video files, others are left out.
+    study : pandas.DataFrame
+        Study table.
+    keypoints : sequence of str
+        Body parts wanted.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A table of labels.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, it lacks a body part, or nothing in it is of the study.
+    """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f'labels: expected "truth", "tracks" or a CollectedData csv file, got {str(path)!r}')
     table = pd.read_csv(path, header=[0, 1, 2], index_col=[0, 1, 2])
     parts = [str(part) for part in dict.fromkeys(table.columns.get_level_values(1))]
-    if missing := [name for name in GAIT6 if name not in parts]:
-        raise ValueError(f"{path}: expected body parts {', '.join(GAIT6)}, got no {', '.join(missing)}")
+    if missing := [name for name in keypoints if name not in parts]:
+        raise ValueError(f"{path}: expected body parts {', '.join(keypoints)}, got no {', '.join(missing)}")
     by_name = {name: r for r in study.itertuples() for name in (recording_name(r), Path(r.video).stem)}
     scorer = table.columns[0][0]
     tables = []
@@ -202,8 +222,8 @@ def _collected(path, study):
             continue
         if not digits:
             raise ValueError(f"{path}: expected image names with a frame number, as img012.png, got {image!r}")
-        points = np.array([[row[scorer, part, axis] for axis in "xy"] for part in GAIT6], dtype=float)
-        tables.append(_rows(by_name[folder], [int(digits[-1])], points[None], GAIT6))
+        points = np.array([[row[scorer, part, axis] for axis in "xy"] for part in keypoints], dtype=float)
+        tables.append(_rows(by_name[folder], [int(digits[-1])], points[None], keypoints))
     if not tables:
         raise ValueError(f"{path}: expected folders named as the study's recordings, got {_folders(table)}")
     return pd.concat(tables, ignore_index=True)
