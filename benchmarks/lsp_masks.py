@@ -1,0 +1,87 @@
+"""Masks and joints of real people: paper 003's networks on Leeds Sports Pose, with and without simulated people first.
+
+The masks are pseudo-masks, a network's opinion (MediaPipe Pose on the first 1000 images, kept where most joints fall
+inside), so that Dice says how far two networks agree. 80 % of the images train, 20 % judge; narrow networks, squares
+around each person. Pre-training takes as many steps on simulated stills as the training itself; without it a network
+is trained twice as long, so that both have seen as many images.
+
+python benchmarks/lsp_masks.py [folder of LSP with masks] [seeds] [epochs]
+"""
+
+import json
+import os
+import resource
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from studykit.datasets.lsp import lsp_stills
+from studykit.gaitlab import simulate_stills
+from studykit.segmentation import Settings, prepare, save_network, train
+from studykit.segmentation_scores import judge, pck_table
+from studykit.skeletons import SKELETONS
+
+NETWORKS = {
+    "U-Net": Settings(size_px=64, keypoints=SKELETONS["lsp14"].keypoints),
+    "harmonic U-Net": Settings(architecture="harmonic", size_px=64, keypoints=SKELETONS["lsp14"].keypoints),
+    "Mask + Softmax": Settings(joints="softmax", size_px=64, keypoints=SKELETONS["lsp14"].keypoints),
+}
+RECIPE = {"batch_size": 8, "recipe": "adamw", "learning_rate": 0.003}
+
+
+def split(stills, about, seed):
+    """80 % to train, 20 % to validate; each image is a person of its own."""
+    order = np.random.default_rng(seed).permutation(len(stills))
+    parts = {"train": order[len(order) // 5 :], "validation": order[: len(order) // 5]}
+    sets = {name: stills.subset(sorted(numbers)) for name, numbers in parts.items()}
+    return sets, about.iloc[sorted(parts["validation"])].reset_index(drop=True)
+
+
+def run(settings, sets, about, seed, epochs, folder, start=None):
+    """Dice and PCK@0.5 of the head on the validation images."""
+    model, _ = train(settings, sets, folder, epochs=epochs, seed=seed, start=start, **RECIPE)
+    _, stills, points = judge(model, settings, sets["validation"], about)
+    found = pck_table(points).pck.iloc[-1] if len(points) else np.nan
+    return model, {"dice": stills.dice.mean(), "pck_half_head": found}
+
+
+def main(folder=None, seeds=2, epochs=4):
+    folder = Path(folder or Path(os.environ.get("STUDYKIT_DATA", "../shared/data")) / "lsp")
+    real, about, left_out = prepare(lsp_stills(folder), 64, "person")
+    simulated, _, _ = prepare(simulate_stills(len(real), seed=3, size=128, skeleton="lsp14"), 64, "person")
+    print(f"{len(real)} images of LSP with pseudo-masks ({left_out}), {len(simulated)} simulated\n")
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, settings in NETWORKS.items():
+            for seed in range(1, seeds + 1):
+                sets, judged = split(real, about, seed)
+                before = {"train": simulated, "validation": simulated[:40]}
+                model, _ = train(settings, before, scratch, epochs=epochs, seed=seed, **RECIPE)
+                save_network(model, settings, scratch)
+                for start in (None, Path(scratch) / "model.keras"):
+                    longer = epochs if start else 2 * epochs
+                    _, found = run(settings, sets, judged, seed, longer, scratch, start)
+                    rows.append({"network": name, "simulated first": start is not None, "seed": seed} | found)
+                    print(rows[-1], flush=True)
+    table = pd.DataFrame(rows).groupby(["network", "simulated first"], sort=False)[["dice", "pck_half_head"]]
+    print("\n" + table.agg(["mean", "min", "max"]).round(3).to_string())
+    dice = table.dice.mean()
+    ours, peer = dice["U-Net", True], dice["U-Net", False]
+    result = {
+        "benchmark": "lsp_masks",
+        "ratio": round(ours / peer, 4),
+        "ours": round(ours, 4),
+        "peer": "the same U-Net without simulated people first",
+        "peer_value": round(peer, 4),
+        "unit": "Dice",
+        "pck_half_head": round(table.pck_half_head.mean()["Mask + Softmax", True], 4),
+        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2], *map(int, sys.argv[2:]))
