@@ -1,9 +1,12 @@
 """Scores of networks that find everybody in a picture: single people beside the other networks, and scenes."""
 
+import time
+
 import numpy as np
 
 from studykit.keypoint_scores import SHARED, shared_scores, truth_points
 from studykit.metrics import coco_results, coco_scores, coco_truth, pck, torso_length_px
+from studykit.models.cost import memory_mb
 from studykit.skeletons import SKELETONS, convert
 from studykit.stills import with_skeleton
 
@@ -99,3 +102,42 @@ def scene_scores(found, stills, keypoints, names=SHARED):
 def coco_names(keypoints):
     """Those of COCO's 17 keypoints that a skeleton has."""
     return tuple(name for name in SKELETONS["coco17"].keypoints if name in keypoints)
+
+
+def measure(find, singles, scenes, keypoints):
+    """What a way to find people brings, and what it costs.
+
+    Parameters
+    ----------
+    find : callable
+        ``find(image) -> (people (P, K, 3), scores (P,))``, such as `openpose_network.find_people` at some scales.
+    singles, scenes : StillSet
+        Test pictures of one person, and of several (a still a person), which may be empty.
+    keypoints : sequence of str
+        Of the people found.
+
+    Returns
+    -------
+    dict
+        pck (twelve shared joints, single people), ap (the same joints, scenes), people_per_person, ms_per_image
+        (network and reading, median) and memory_mb (one picture of a size seen before).
+    """
+    images = [still.image for still in singles] + [scenes[numbers[0]].image for numbers in scenes.by_scene()]
+    find(images[0])
+    peak = memory_mb(lambda: find(images[0]))
+    found, times = [], []
+    for image in images:
+        start = time.perf_counter()
+        found.append(find(image))
+        times.append(time.perf_counter() - start)
+    points, _ = surest_person(found[: len(singles)], len(keypoints))
+    crowd = {"AP": np.nan, "people_per_person": np.nan}
+    if len(scenes):
+        crowd = scene_scores(found[len(singles) :], scenes, keypoints)
+    return {
+        "pck": shared_pck(points, singles, keypoints).pck.iloc[-1],
+        "ap": crowd["AP"],
+        "people_per_person": crowd["people_per_person"],
+        "ms_per_image": 1000 * np.median(times),
+        "memory_mb": peak,
+    }

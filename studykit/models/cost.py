@@ -1,6 +1,7 @@
 """What a network costs: parameters, multiply-adds, time for one image."""
 
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -84,3 +85,26 @@ def layer_table(model):
         output = " x ".join(map(str, (*shape[2:], *shape[:2])))
         rows.append((layer.name, type(layer).__name__, output, own))
     return pd.DataFrame(rows, columns=["layer", "kind", "output", "parameters"])
+
+
+def memory_mb(run):
+    """Memory that a call takes at its peak beyond what was in use before, MB (10^6 bytes); NaN except on Linux.
+
+    Parameters
+    ----------
+    run : callable
+        Called without arguments.
+    """
+    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    if not reset.exists():
+        run()
+        return float("nan")
+    reset.write_text("5")  # the peak starts anew (man 5 proc)
+    before = _kib(status, "VmRSS")
+    run()
+    return max(0.0, (_kib(status, "VmHWM") - before) * 1024 / 1e6)
+
+
+def _kib(status, name):
+    line = next(line for line in status.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1])
