@@ -23,8 +23,8 @@ def long_table(values):
 @pytest.fixture
 def curves():
     """Eight people, two trials, two views; the hip of view C1 is 20 px further."""
-    values = np.stack([simulate_null(2, 8, 2, seed)[i] for seed, i in ((1, 0), (1, 1), (2, 0), (2, 1))])
-    values = values.reshape(2, 2, 8, 2, 101, 2)  # keypoint, space, participant, trial, percent, view
+    values = np.concatenate([simulate_null(2, 8, 2, seed, percents=26) for seed in (1, 2)])
+    values = values.reshape(2, 2, 8, 2, 26, 2)  # keypoint, space, participant, trial, percent, view
     values[1, 0, ..., 0] += 20
     return xr.DataArray(
         values.transpose(2, 3, 5, 0, 1, 4),
@@ -35,7 +35,7 @@ def curves():
             "view": ["C1", "C3"],
             "keypoint": list(POINTS),
             "space": ["x", "y"],
-            "percent": np.arange(101),
+            "percent": np.arange(0, 101, 4),
         },
         attrs={"unit": "px"},
     )
