@@ -1,0 +1,98 @@
+"""Turned pictures, what a network costs, runs on disk, and the figures of masks and joints."""
+
+from dataclasses import replace
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from studykit import segmentation_figures as figures
+from studykit.gaitlab import simulate_stills
+from studykit.models.cost import multiply_adds as counted_by_layer
+from studykit.models.harmonic import harmonic_unet
+from studykit.models.unet import unet
+from studykit.report import save_table
+from studykit.segmentation import Settings, prepare
+from studykit.segmentation_scores import (
+    feature_turn_error,
+    judge,
+    multiply_adds,
+    pck_table,
+    read_runs,
+    rotation_table,
+    settle,
+    turn,
+)
+
+TINY = Settings(widths=(4, 8, 8), size_px=32, bucket_px=4, joints="softmax")
+
+
+@pytest.fixture(scope="module")
+def people():
+    return prepare(simulate_stills(4, seed=3, size=64, skeleton="body25", people=4), 32, "person")
+
+
+def test_a_quarter_turn_is_numpy_s(people):
+    still = people[0][0]
+    quarter = turn(still, 90)
+    np.testing.assert_array_equal(quarter.mask, np.rot90(still.mask))
+    np.testing.assert_array_equal(quarter.image, np.rot90(still.image))
+    np.testing.assert_array_equal(turn(still, 0).image, still.image)
+
+
+def test_the_harmonic_network_is_as_good_on_its_side_and_the_plain_one_is_not(people):
+    keras.utils.set_random_seed(1)
+    settings = {name: replace(TINY, architecture=name, joints="none") for name in ("unet", "harmonic")}
+    table = rotation_table({name: (s.build(), s) for name, s in settings.items()}, people[0], [0, 90])
+    error = table.set_index(["network", "angle_deg"]).equivariance_error
+    assert error["harmonic", 90] < 1e-4 and error["unet", 90] > 1e-3
+    assert (error[:, 0] < 1e-6).all()
+    dice = table.set_index(["network", "angle_deg"]).dice
+    assert dice["harmonic", 90] == pytest.approx(dice["harmonic", 0], abs=1e-5)
+
+
+def test_features_of_5x5_filters_turn_by_30_degrees_to_one_percent():
+    keras.utils.set_random_seed(1)
+    model = harmonic_unet(widths=(4, 8, 8), kernel_size=5)
+    assert feature_turn_error(model, "features", 30, size=128) < 0.01
+    assert feature_turn_error(settle(model, size=128), "features", 90, size=128) < 1e-4
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the graph that is counted is TensorFlow's")
+def test_multiply_adds_of_the_graph_are_those_of_the_layers():
+    assert multiply_adds(unet(widths=(4, 8, 8)), 32) == counted_by_layer(unet((32, 32, 3), widths=(4, 8, 8)))
+
+
+def test_runs_are_read_from_their_folders(tmp_path):
+    with pytest.raises(FileNotFoundError, match="notebook 10_train_segmentation makes it"):
+        read_runs(tmp_path)
+    for run in ("unet-none", "harmonic-none"):
+        save_table(pd.DataFrame({"run": [run], "dice": [0.9]}), tmp_path / run / "scores")
+    assert sorted(read_runs(tmp_path).run) == ["harmonic-none", "unet-none"]
+
+
+def test_figures_show_what_their_tables_say(people):
+    stills, about, _ = people
+    model = TINY.build()
+    masks, _, points = judge(model, TINY, stills, about.assign(head_px=5.0))
+    history = pd.DataFrame({"epoch": [1, 2], "mask_loss": [0.5, 0.4], "joints_loss": [3.0, 2.0]})
+    history = history.assign(validation_mask_loss=[0.6, 0.5], validation_joints_loss=[3.1, 2.1])
+    maps = model.predict_on_batch(TINY.encode_images([stills[0]]))["joints"][0]
+    drawn = {
+        "histories": figures.draw_histories({"a": history, "b": history.drop(columns="validation_joints_loss")}),
+        "masks": figures.draw_masks(stills, {"a": masks}),
+        "channels": figures.draw_channels(stills[0], maps, TINY.keypoints),
+        "skeletons": figures.draw_skeletons(stills, masks, points, TINY.keypoints),
+        "pck": figures.draw_pck({"a": pck_table(points)}),
+        "curves": figures.draw_curves(
+            pd.DataFrame({"network": ["a", "a"], "x": [0, 0], "y": [1, 3]}), "x", "y", "x", "y"
+        ),
+    }
+    rows = {name: len(table) for name, (_, table) in drawn.items()}
+    joints = sum(int((still.keypoints[:, 2] > 0).sum()) for still in stills)
+    assert rows == {"histories": 4, "masks": 4, "channels": 26, "skeletons": joints, "pck": 26, "curves": 2}
+    assert len(drawn["histories"][0].axes[1].lines) == 2  # the second run has no such loss
+    for fig, _ in drawn.values():
+        plt.close(fig)
