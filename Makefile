@@ -33,9 +33,9 @@ test: $(READY)
 	find notebooks -name '*.ipynb' -not -path '*/.*' -exec $(BIN)/nbstripout --verify {} +
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
-# Every notebook of a smoke study in a real JupyterLab, by Playwright; wants a Chromium.
+# What wants a browser, a network or minutes: every notebook in a real JupyterLab, the walk through docs/own-data.md.
 test-lab: $(READY)
-	$(BIN)/python -m pytest -m lab -s tests/test_lab.py
+	$(BIN)/python -m pytest -m lab
 
 lab: $(READY)
 	@$(BIN)/jupyter lab notebooks

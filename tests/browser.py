@@ -73,11 +73,20 @@ class Lab:
         page.get_by_role("menuitem", name=re.compile("^Run All Cells$")).click()
 
     def wait_done(self, page, timeout_s):
-        """Until no cell waits or runs; returns the texts of errors."""
+        """Until no cell waits or runs."""
         busy = "[...document.querySelectorAll('.jp-InputPrompt')].some(prompt => prompt.textContent.includes('*'))"
         page.wait_for_timeout(500)
         page.wait_for_function(f"() => !({busy})", timeout=1000 * timeout_s)
-        return page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]').all_inner_texts()
+        page.get_by_text("| Idle").wait_for(timeout=60_000)
+
+    def save(self, page):
+        """Save the open notebook by the menu, then end its kernel."""
+        page.get_by_role("menuitem", name="File", exact=True).click()
+        page.get_by_role("menuitem", name=re.compile("^Save Notebook( Ctrl.*)?$")).click()
+        page.locator(".jp-mod-dirty").first.wait_for(state="detached", timeout=60_000)
+        headers = {"Authorization": f"token {self.token}"}
+        for session in page.request.get(f"{self.address}/api/sessions", headers=headers).json():
+            page.request.delete(f"{self.address}/api/sessions/{session['id']}", headers=headers)
 
     def screenshot(self, page, name):
         """Keep what the page looks like."""
