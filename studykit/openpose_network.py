@@ -35,7 +35,7 @@ class Settings:
     Attributes
     ----------
     skeleton : {"coco18", "mpii15", "body25"}
-    backbone, width, features, stages, batch_momentum
+    backbone, width, features, stages, normalise_all, batch_momentum
         See `models.openpose`; stages 0: as published.
     size_px : int
         Width and height of training examples, a multiple of 8 (paper: 368).
@@ -52,6 +52,7 @@ class Settings:
     width: float = 1.0
     features: int = 128
     stages: int = 0
+    normalise_all: bool = False
     batch_momentum: float = 0.9
     size_px: int = 368
     padding: float = 1.2
@@ -90,6 +91,7 @@ class Settings:
             width=self.width,
             features=self.features,
             stages=self.stages or None,
+            normalise_all=self.normalise_all,
             batch_momentum=self.batch_momentum,
             weights=weights,
         )

@@ -47,7 +47,7 @@ def test_vgg_form_is_that_of_the_paper(vgg):
 
 def test_first_layers_are_those_of_keras_applications(vgg):
     theirs = keras.applications.VGG19(include_top=False, weights=None, input_shape=(64, 64, 3))
-    ours = keras.Model(vgg.input, vgg.get_layer("block4_conv2").output)
+    ours = keras.Model(vgg.input, vgg.get_layer("block4_conv2_relu").output)
     for layer in ours.layers:
         if layer.weights:
             layer.set_weights(theirs.get_layer(layer.name).get_weights())
@@ -65,6 +65,9 @@ def test_mobilenet_form_is_the_light_one():
     assert [layer.name for layer in model.layers if getattr(layer, "dilation_rate", (1, 1)) == (2, 2)][:1] == [
         "conv_dw_7"
     ]
+    everywhere = openpose(18, 19, "mobilenet", width=0.1, features=8, normalise_all=True)
+    kinds = [type(layer).__name__ for layer in everywhere.layers]
+    assert kinds.count("BatchNormalization") == kinds.count("ReLU")
     theirs = keras.applications.MobileNet(include_top=False, weights=None)
     for name in ("conv1", "conv_dw_6", "conv_pw_11", "conv_pw_11_bn"):
         ours = model.get_layer(name)

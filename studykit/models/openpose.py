@@ -41,6 +41,7 @@ def openpose(
     width=1.0,
     features=128,
     stages=None,
+    normalise_all=False,
     batch_momentum=0.99,
     weights=None,
     input_shape=(None, None, 3),
@@ -59,8 +60,11 @@ def openpose(
         Channels of the image's features and of the stages; 1x1 layers before the heads have four times as many.
     stages : int, optional
         6 with VGG-19, 2 with MobileNet.
+    normalise_all : bool
+        Batch normalisation after every layer that has a ReLU, which helps where weights are drawn at random; as
+        published VGG-19's form has none, MobileNet's only in the backbone and in the refinement stage's residuals.
     batch_momentum : float
-        Of the running means of batch normalisation, which only MobileNet's form has.
+        Of the running means of batch normalisation.
     weights : str or path-like or None
         Of the backbone: None (random), "imagenet" (downloaded), or a local file.
     input_shape : tuple
@@ -83,18 +87,22 @@ def openpose(
     if stages < 1:
         raise ValueError(f"stages: expected at least 1, got {stages}")
     image = keras.Input(input_shape, name="image")
-    outputs = {}
-    if backbone == "vgg19":
-        seen = _vgg19(image, width, features)
-        stage = _branches
-    else:
-        seen = _mobilenet(image, width, features, batch_momentum)
-        stage = _light_stage
+    outputs, light = {}, backbone == "mobilenet"
+    everywhere = batch_momentum if normalise_all else None
+    seen = (_mobilenet if light else _vgg19)(image, width, features, batch_momentum, everywhere)
+    stage = _light_stage if light else _branches
     x = seen
     for n in range(1, stages + 1):
         number = "" if n == stages else n
         heads = {"maps": keypoints + 1, "pafs": 2 * limbs}
-        found = stage(x, n, features, {f"{head}{number}": channels for head, channels in heads.items()}, batch_momentum)
+        found = stage(
+            x,
+            n,
+            features,
+            {f"{head}{number}": channels for head, channels in heads.items()},
+            batch_momentum,
+            everywhere,
+        )
         outputs |= found
         if n < stages:
             x = layers.Concatenate(name=f"stage{n + 1}_input")([seen, *found.values()])
@@ -109,33 +117,33 @@ def final_maps(model):
     return keras.Model(model.input, {name: model.output[name] for name in ("maps", "pafs")}, name=model.name)
 
 
-def _vgg19(image, width, features):
+def _vgg19(image, width, features, _, everywhere):
     """First ten layers of VGG-19 (Simonyan & Zisserman 2015), named as keras.applications', and two that narrow."""
     bgr = ops.flip(image, axis=-1)
     x = layers.Rescaling(1.0, offset=[-103.939, -116.779, -123.68], name="normalise")(bgr)
     for block, (filters, count) in enumerate(_VGG, start=1):
         for n in range(1, count + 1):
-            x = _relu_conv(x, round(filters * width), 3, f"block{block}_conv{n}")
+            x = _relu_conv(x, round(filters * width), 3, f"block{block}_conv{n}", everywhere)
         if block < len(_VGG):
             x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
-    x = _relu_conv(x, 2 * features, 3, "narrow1")
-    return _relu_conv(x, features, 3, "narrow2")
+    x = _relu_conv(x, 2 * features, 3, "narrow1", everywhere)
+    return _relu_conv(x, features, 3, "narrow2", everywhere)
 
 
-def _branches(x, stage, features, heads, _):
+def _branches(x, stage, features, heads, _, everywhere):
     """A stage of Cao et al. 2017, figure 3: both branches see the same and go their own way."""
     found = {}
     for name, channels in heads.items():
         y, layer = x, f"stage{stage}_{name.rstrip('0123456789')}"
         kernels = (3, 3, 3) if stage == 1 else (7,) * 5
         for n, kernel in enumerate(kernels, start=1):
-            y = _relu_conv(y, features, kernel, f"{layer}_conv{n}")
-        y = _relu_conv(y, features * (4 if stage == 1 else 1), 1, f"{layer}_conv{len(kernels) + 1}")
+            y = _relu_conv(y, features, kernel, f"{layer}_conv{n}", everywhere)
+        y = _relu_conv(y, features * (4 if stage == 1 else 1), 1, f"{layer}_conv{len(kernels) + 1}", everywhere)
         found[name] = _head(y, channels, name)
     return found
 
 
-def _mobilenet(image, width, features, momentum):
+def _mobilenet(image, width, features, momentum, everywhere):
     """Dilated MobileNetV1, layers named as keras.applications', then separable layers with a residual connection."""
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(image)
     x = layers.Conv2D(round(32 * width), 3, 2, "same", use_bias=False, kernel_initializer="he_normal", name="conv1")(x)
@@ -150,24 +158,24 @@ def _mobilenet(image, width, features, momentum):
         x = layers.Conv2D(round(filters * width), 1, name=f"conv_pw_{n}", **options)(x)
         x = layers.BatchNormalization(momentum=momentum, name=f"conv_pw_{n}_bn")(x)
         x = layers.ReLU(name=f"conv_pw_{n}_relu")(x)
-    x = narrow = _relu_conv(x, features, 1, "narrow")
+    x = narrow = _relu_conv(x, features, 1, "narrow", everywhere)
     for n in (1, 2, 3):
         x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"trunk{n}_dw")(x)
         x = layers.ELU(name=f"trunk{n}_dw_elu")(x)
         x = layers.Conv2D(features, 1, use_bias=False, kernel_initializer="he_normal", name=f"trunk{n}_pw")(x)
         x = layers.ELU(name=f"trunk{n}_pw_elu")(x)
-    return _relu_conv(layers.Add(name="trunk_add")([narrow, x]), features, 3, "features")
+    return _relu_conv(layers.Add(name="trunk_add")([narrow, x]), features, 3, "features", everywhere)
 
 
-def _light_stage(x, stage, features, heads, momentum):
+def _light_stage(x, stage, features, heads, momentum, everywhere):
     """A stage of Osokin 2018, section 3.2: one trunk for both branches; residual blocks from the second stage on."""
     layer = f"stage{stage}"
     if stage == 1:
         for n in (1, 2, 3):
-            x = _relu_conv(x, features, 3, f"{layer}_conv{n}")
+            x = _relu_conv(x, features, 3, f"{layer}_conv{n}", everywhere)
     else:
         for n in range(1, 6):
-            x = y = _relu_conv(x, features, 1, f"{layer}_block{n}_in")
+            x = y = _relu_conv(x, features, 1, f"{layer}_block{n}_in", everywhere)
             for part, dilation in (("a", 1), ("b", 2)):
                 y = layers.Conv2D(
                     features,
@@ -182,15 +190,19 @@ def _light_stage(x, stage, features, heads, momentum):
             x = layers.Add(name=f"{layer}_block{n}_add")([x, y])
     found = {}
     for name, channels in heads.items():
-        y = _relu_conv(x, features * (4 if stage == 1 else 1), 1, f"{layer}_{name.rstrip('0123456789')}_conv")
+        y = _relu_conv(
+            x, features * (4 if stage == 1 else 1), 1, f"{layer}_{name.rstrip('0123456789')}_conv", everywhere
+        )
         found[name] = _head(y, channels, name)
     return found
 
 
-def _relu_conv(x, filters, kernel, layer):
-    return layers.Conv2D(
-        filters, kernel, padding="same", activation="relu", kernel_initializer="he_normal", name=layer
-    )(x)
+def _relu_conv(x, filters, kernel, layer, momentum):
+    """Convolution and ReLU, between them batch normalisation unless its momentum is None."""
+    x = layers.Conv2D(filters, kernel, padding="same", kernel_initializer="he_normal", name=layer)(x)
+    if momentum is not None:
+        x = layers.BatchNormalization(momentum=momentum, name=f"{layer}_bn")(x)
+    return layers.ReLU(name=f"{layer}_relu")(x)
 
 
 def _head(x, channels, name):
