@@ -140,5 +140,5 @@ def draw_error_shares(errors, limit=0.2):
         rows += [(name, one, share) for one, share in zip(distance, shares, strict=True)]
     ax.axvline(limit, color="0.6", linewidth=0.8, linestyle=":")
     ax.set(xlabel="distance from the truth, torso lengths", ylabel="joints within it, %", xlim=(0, 0.5), ylim=(0, 101))
-    ax.legend(loc="lower right")
+    ax.legend()
     return fig, pd.DataFrame(rows, columns=["network", "distance_torso", "share_percent"])

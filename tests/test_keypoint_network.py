@@ -67,8 +67,8 @@ def test_reading_the_targets_gives_back_the_keypoints(people, model):
         np.testing.assert_allclose(points[known, :2], still.keypoints[known, :2], atol=0.02)
 
 
-@pytest.mark.parametrize("model", ["regression_cnn", "simple_baseline", "hourglass", "vit"])
-def test_every_network_trains_predicts_and_is_read_again(people, model, tmp_path):
+@pytest.mark.parametrize("model", ["regression_cnn", "simple_baseline"])
+def test_networks_train_predict_and_are_read_again(people, model, tmp_path):
     settings = Settings(model=model, **TINY)
     network = settings.build()
     batches = Batches(people, settings.encode, 4, augmentation=settings.augmentation(), seed=1, steps=2)
@@ -84,12 +84,26 @@ def test_every_network_trains_predicts_and_is_read_again(people, model, tmp_path
         progress=False,
     )
     assert np.isfinite(history[["loss", "validation_loss"]]).all(axis=None)
-    found = predict_stills(network, settings, people, batch_size=4)
+    found = predict_stills(network, settings, people)
     assert found.shape == (6, 14, 3) and np.isfinite(found).all()
     save_network(network, settings, tmp_path)
     again, read = load_network(tmp_path)
     assert read == settings
-    np.testing.assert_allclose(predict_stills(again, read, people, batch_size=4), found, atol=1e-3)
+    for ours, theirs in zip(network.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("model", ["hourglass", "vit"])
+def test_targets_fit_the_outputs(people, model):
+    settings = Settings(model=model, **TINY | {"stacks": 2})
+    network = settings.build()
+    images, targets = settings.encode([crop(still, *settings.size, settings.padding)[0] for still in people])
+    assert network.input_shape[1:] == images.shape[1:]
+    assert {name: output.shape[1:] for name, output in network.output.items()} == {
+        name: target.shape[1:] for name, target in targets.items()
+    }
+    assert len(targets) == (2 if model == "hourglass" else 1)  # intermediate supervision
+    assert set(settings.losses(network)) == set(targets)
 
 
 def test_flip_test_averages_with_the_mirror_image():
