@@ -35,6 +35,13 @@ class _View(ipywidgets.VBox):
         self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%"})
         super().__init__([ipywidgets.HBox(controls, layout={"flex_flow": "row wrap"}), self.picture])
 
+    def _take(self, fig):
+        """Show a figure, and close it."""
+        data = io.BytesIO()
+        fig.savefig(data, format="png")
+        plt.close(fig)
+        self.picture.value = data.getvalue()
+
     def _repr_mimebundle_(self, **options):
         bundle = super()._repr_mimebundle_(**options)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
@@ -192,10 +199,7 @@ class CurveView(_View):
         said = draw(axis)
         axis.set(xlabel="gait cycle (%)")
         axis.set_title(f"{self.space.value} of {self.keypoint.value}: {said}", loc="left", wrap=True)
-        data = io.BytesIO()
-        fig.savefig(data, format="png")
-        plt.close(fig)
-        self.picture.value = data.getvalue()
+        self._take(fig)
 
     def _both(self, axis):
         views = [str(view) for view in self._curves.view.values]
@@ -247,16 +251,15 @@ class TurnView(_View):
 
     Parameters
     ----------
-    image : ndarray (H, W, 3) uint8
-    networks : dict of str to callable
-        Name: from an image (H, W, 3) uint8 to a mask (H, W), 0 to 1.
+    look : callable
+        From an angle, deg, to the turned image (H, W, 3) uint8 and masks by name of the network, (H, W), 0 to 1.
     angle_deg : float
         To begin with, and of the picture on a page.
     """
 
-    def __init__(self, image, networks, angle_deg=30.0):
+    def __init__(self, look, angle_deg=30.0):
         """Show the picture turned by `angle_deg`."""
-        self._image, self._networks = image, networks
+        self._look = look
         self.angle = ipywidgets.FloatSlider(angle_deg, min=-180, max=180, step=5, description="angle, deg")
         self.angle.continuous_update = False
         super().__init__([self.angle])
@@ -264,22 +267,12 @@ class TurnView(_View):
         self._show()
 
     def _show(self):
-        turned = turn(self._image, self.angle.value)
-        fig, axes = plt.subplots(1, 1 + len(self._networks), figsize=(TWO_COLUMNS, 2.8), dpi=150)
-        for axis, (name, network) in zip(np.atleast_1d(axes), {"turned": None, **self._networks}.items(), strict=True):
-            axis.imshow(turned)
-            if network is not None:
-                axis.contourf(network(turned) > 0.5, levels=[0.5, 1.5], colors=["#D55E00"], alpha=0.6)
+        image, masks = self._look(self.angle.value)
+        fig, axes = plt.subplots(1, 1 + len(masks), figsize=(TWO_COLUMNS, 2.8), dpi=150)
+        for axis, (name, mask) in zip(axes, {f"turned by {self.angle.value:g}°": None, **masks}.items(), strict=True):
+            axis.imshow(image)
+            if mask is not None:
+                axis.contourf(mask > 0.5, levels=[0.5, 1.5], colors=["#D55E00"], alpha=0.6)
             axis.set_title(name)
             axis.set_axis_off()
-        data = io.BytesIO()
-        fig.savefig(data, format="png")
-        plt.close(fig)
-        self.picture.value = data.getvalue()
-
-
-def turn(image, angle_deg):
-    """An image turned about its middle, counter-clockwise on the screen; the corners repeat the border."""
-    height, width = image.shape[:2]
-    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle_deg, 1.0)
-    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        self._take(fig)
