@@ -71,7 +71,8 @@ def execute(config, name, threads=None):
     run = runs[name]
     reports = resolve(run.parameters["reports"])
     with alone(run.done.with_name(f".{run.done.name}.lock"), f"{name} of study {config.name}", wait=True):
-        inputs = [result for other in run.reads for result in runs[other].results] + run.files()
+        # A run without results is known by what it marks as done: the fingerprints of its tables and figures.
+        inputs = [result for other in run.reads for result in runs[other].results or [runs[other].done]] + run.files()
         depends = {
             "parameters": run.parameters,
             "code": run.code(),

@@ -108,9 +108,14 @@ def notebook_page(notebook, run, reports=None, record=None, before=None, after=N
     notebook = deepcopy(notebook)
     for cell in notebook.cells:
         if "outputs" in cell:  # a progress bar is a widget; without its script only its first moment would be left
-            cell.outputs = [output for output in cell.outputs if _WIDGET not in output.get("data", {})]
+            data = [output.get("data", {}) for output in cell.outputs]
+            cell.outputs = [
+                output
+                for output, shown in zip(cell.outputs, data, strict=True)
+                if _WIDGET not in shown or "image/png" in shown  # a view that brings its picture: studykit.interactive
+            ]
             _show_pictures(cell, title, reports and Path(reports), run, home)
-            _show_tables(cell, title)
+            _show_text(cell, title)
     contents = []
 
     def numbered(heading):
@@ -140,11 +145,14 @@ def _show_pictures(cell, title, reports, run, home):
         }
 
 
-def _show_tables(cell, title):
+def _show_text(cell, title):
+    """Tables in boxes that scroll; sentences without HTML of their own, for they may quote a file's name."""
     for output in cell.outputs:
-        html = output.get("data", {}).get("text/html", "")
-        if "<table" in html:
-            output.data["text/html"] = scrolling(Markup(tidy_table(html)), f"Table of: {title}")
+        data = output.get("data", {})
+        if "<table" in data.get("text/html", ""):
+            data["text/html"] = scrolling(Markup(tidy_table(data["text/html"])), f"Table of: {title}")
+        elif "text/markdown" in data:
+            data["text/html"] = _html(data["text/markdown"])
 
 
 def write_study_page(config, failures=()):

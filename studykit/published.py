@@ -36,6 +36,7 @@ _OURS = {
 }
 _SIMULATED = ("gaitlab", "bvh")
 _COUNTED = ("parameters", "walks analysed", "people", "labelled frames")  # how large a thing is, not what was found
+_ALIKE = ("epochs", "width", "widths", "features", "images", "pictures", "batch_size")  # or runs are not comparable
 _CLOSE = 0.02  # two numbers this near, relative to the published one, are called alike
 
 # paper | where | quantity | published | unit | our run | its headline number, or table: row: column
@@ -169,17 +170,20 @@ def findings(reports, dataset, stills):
     Returns
     -------
     pandas.DataFrame
-        paper, where, finding, larger, smaller (ours, as the paper has them), data, verdict.
+        paper, finding, larger, smaller (ours, as the paper has them), data, verdict.
     """
     numbers, rows = headlines(reports), []
     for paper, where, finding, larger, smaller in _rows(_FINDINGS):
         left, right = (_number(numbers, source) for source in (larger, smaller))
+        right = right if np.isfinite(left) else np.nan
+        unlike = _unlike(reports, larger, smaller)
         verdict = "not part of this study"
-        if np.isfinite([left, right]).all():
+        if np.isfinite(right):
             verdict = "seen here too" if left > right else "not seen here"
+            verdict = f"not comparable: other {', '.join(unlike)}" if unlike else verdict
         data = _OURS[dataset if paper == "002" else stills] if np.isfinite(left) else ""
-        rows.append((paper, where, finding, left, right, data, verdict))
-    return pd.DataFrame(rows, columns=["paper", "where", "finding", "larger", "smaller", "data", "verdict"])
+        rows.append((f"{paper}, {where}", finding, left, right, data, verdict))
+    return pd.DataFrame(rows, columns=["paper", "finding", "larger", "smaller", "data", "verdict"])
 
 
 def headlines(reports):
@@ -205,7 +209,7 @@ def conclusion(values, found, dataset, stills):
     -------
     str
     """
-    ours, tested = values.dropna(subset="ours"), found[found.verdict != "not part of this study"]
+    ours, tested = values.dropna(subset="ours"), found[found.verdict.isin(("seen here too", "not seen here"))]
     close = (ours.ratio - 1).abs() <= _CLOSE
     lines = [
         f"- Of {len(values)} published numbers {len(ours)} have one of ours beside them; {close.sum()} of these are "
@@ -215,7 +219,7 @@ def conclusion(values, found, dataset, stills):
     if len(tested):
         seen = (tested.verdict == "seen here too").sum()
         lines.append(
-            f"- Of {len(tested)} findings that this study can look for, {seen} are seen here too; one seed each."
+            f"- Of the findings this study can look for {len(tested)}; seen here too: {seen}, each in one run."
         )
     used = {_OURS[dataset]: dataset, _OURS[stills]: stills}
     simulated = [name for name in used.values() if name in _SIMULATED]
@@ -281,6 +285,13 @@ def _number(numbers, source):
     return np.nan if value is None else float(value)
 
 
+def _unlike(reports, *sources):
+    """In which settings, beside the one that is compared, two trained networks differ."""
+    paths = [Path(reports) / "runs" / f"{source.partition(' ')[0]}.json" for source in sources]
+    settings = [json.loads(path.read_text(encoding="utf-8"))["parameters"] for path in paths if path.is_file()]
+    return [name for name in _ALIKE if len(settings) == 2 and len({str(given.get(name)) for given in settings}) == 2]
+
+
 def _verdict(ratio, there, simulated):
     if np.isnan(ratio):
         return "not measured in this study" if there else "not part of this study"
@@ -289,5 +300,5 @@ def _verdict(ratio, there, simulated):
     elif 0.5 < ratio < 2:
         said = f"{100 * abs(ratio - 1):.0f} % {'higher' if ratio > 1 else 'lower'}"
     else:
-        said = f"{ratio:.2g} times it"
+        said = f"{ratio:.2g} times as high"
     return f"{said}, simulated: no replication" if simulated else said

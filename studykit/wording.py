@@ -38,7 +38,8 @@ _DISTANCE = re.compile(r"(\d)(px|mm|m|s)$")
 
 def label(name):
     """A name in words: `n_trials` is "Trials", `event_mae_s` "Event mean absolute error" (its unit is for `unit`)."""
-    words = re.sub(r"[_\-\s]+", " ", name.removesuffix(f"_{_suffix(name)}")).split()
+    stem = name.removesuffix(_suffix(name)) or ("speed" if name.startswith("frames") else "time")
+    words = re.sub(r"[_\-\s]+", " ", stem).split()
     said = " ".join(_DISTANCE.sub(r"\1 \2", _WORDS.get(word, word)) for word in words).strip() or name
     return said if len(said) == 1 else said[0].upper() + said[1:]
 
@@ -81,8 +82,14 @@ def table_html(table, about):
     markupsafe.Markup
     """
     heads = {name: f"{label(str(name))} ({unit(str(name))})" if unit(str(name)) else label(str(name)) for name in table}
-    shown = table.rename(columns=heads).to_html(index=False, border=0, na_rep="", float_format=number)
-    return scrolling(Markup(shown), about)
+    return scrolling(Markup(readable(table).rename(columns=heads).to_html(index=False, border=0)), about)
+
+
+def readable(table):
+    """A table with its floats as `number` writes them, and nothing where a value is missing."""
+    return table.map(lambda cell: number(cell) if isinstance(cell, float) and cell == cell else cell).where(
+        table.notna(), ""
+    )
 
 
 def scrolling(html, about):
@@ -92,10 +99,11 @@ def scrolling(html, about):
 
 
 def tidy_table(html):
-    """A table as a notebook shows it, without its count of rows; numbers of more than five digits cut to four.
+    """A table as a notebook shows it, without pandas' style and count of rows; numbers of over five digits cut to four.
 
     The CSV file beside it has all digits.
     """
+    html = re.sub(r"<style scoped>.*?</style>", "", html, flags=re.DOTALL)
     counted = re.findall(r"<tr>\s*<th>(\d+)</th>", html)
     if counted == [str(n) for n in range(html.count("<tr>"))]:
         html = re.sub(r"(<tr[^>]*>\s*)<th>\d*</th>", r"\1", html)
@@ -108,4 +116,5 @@ def _four_digits(found):
 
 
 def _suffix(name):
-    return next((suffix for suffix in _UNITS if name.endswith(f"_{suffix}")), "")
+    """The unit in a name; a name may be nothing else, as `frames_per_s` is."""
+    return next((unit for unit in _UNITS if name.endswith(f"_{unit}") or (name == unit and "_per_" in name)), "")
