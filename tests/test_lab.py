@@ -17,7 +17,7 @@ from studykit.study import load_config
 pytestmark = pytest.mark.lab
 FINISHED = Path(os.environ.get("STUDYKIT_DERIVED", ROOT / "data/derived/default"))
 LIGHT = ("05_label_frames", "42_mirror_align", "43_gait_cycles", "44_perspective_anova")
-PARTS = {"05_label_frames": ".studykit-labeller canvas", "43_gait_cycles": ".widget-image img, img.widget-image"}
+VIEWS = ("43_gait_cycles", "44_perspective_anova")
 
 
 def project(folder):
@@ -27,23 +27,37 @@ def project(folder):
     return folder
 
 
+def play(page):  # noqa: F811
+    """Use a view's first slider, or else its last menu: another picture comes."""
+    picture = page.locator("img.widget-image")
+    picture.scroll_into_view_if_needed()
+    before = picture.get_attribute("src")
+    slider = page.locator(".widget-slider [role=slider], .widget-slider .noUi-handle").first
+    if slider.count():
+        slider.press("ArrowRight")
+    else:
+        page.locator(".widget-dropdown select").last.select_option("equivalence")
+    page.wait_for_function("old => document.querySelector('img.widget-image').src !== old", arg=before, timeout=60_000)
+    page.wait_for_timeout(300)
+
+
 def run(lab, page, name, timeout_s):  # noqa: F811
     """Run All of a notebook; faults of the saved notebook, and what it looks like as a picture."""
     path = lab.folder / f"{name}.ipynb"
     lab.open(page, path.name)
     lab.run_all(page)
     lab.wait_done(page, timeout_s)
-    if name in PARTS:
-        part = page.locator(PARTS[name]).first
-        part.scroll_into_view_if_needed()
-        part.wait_for(timeout=20_000)
-        page.wait_for_timeout(500)
+    if name in VIEWS:
+        play(page)
     lab.screenshot(page, name)
+    figures = page.locator(".jp-RenderedImage img").evaluate_all("all => all.map(i => i.naturalWidth / (i.width || 1))")
     lab.save(page)
     cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
-    faults = [f"{name}, cell {cell['id']}: not run" for cell in cells if cell["source"] and not cell["execution_count"]]
     errors = [(cell, out) for cell in cells for out in cell["outputs"] if out["output_type"] == "error"]
-    return faults + [f"{name}, cell {cell['id']}: {out['ename']}: {out['evalue']}" for cell, out in errors]
+    faults = [f"cell {cell['id']}: {out['ename']}: {out['evalue']}" for cell, out in errors]
+    faults += [f"cell {cell['id']}: not run" for cell in cells if cell["source"] and not cell["execution_count"]]
+    faults += [f"a figure with {share:.1f} pixels to one of the page" for share in figures if share < 1.9]
+    return [f"{name}: {fault}" for fault in faults]
 
 
 def test_light_notebooks_run_as_they_are(tmp_path, page):  # noqa: F811
