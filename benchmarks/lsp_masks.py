@@ -24,12 +24,15 @@ from studykit.segmentation import Settings, prepare, save_network, train
 from studykit.segmentation_scores import judge, pck_table
 from studykit.skeletons import SKELETONS
 
+WIDTHS = (8, 16, 32, 64, 128)
 NETWORKS = {
-    "U-Net": Settings(size_px=64, keypoints=SKELETONS["lsp14"].keypoints),
-    "harmonic U-Net": Settings(architecture="harmonic", size_px=64, keypoints=SKELETONS["lsp14"].keypoints),
-    "Mask + Softmax": Settings(joints="softmax", size_px=64, keypoints=SKELETONS["lsp14"].keypoints),
+    "U-Net": Settings(widths=WIDTHS, size_px=64, keypoints=SKELETONS["lsp14"].keypoints),
+    "harmonic U-Net": Settings(
+        architecture="harmonic", widths=WIDTHS, size_px=64, keypoints=SKELETONS["lsp14"].keypoints
+    ),
+    "Mask + Softmax": Settings(joints="softmax", widths=WIDTHS, size_px=64, keypoints=SKELETONS["lsp14"].keypoints),
 }
-RECIPE = {"batch_size": 8, "recipe": "adamw", "learning_rate": 0.003}
+RECIPE = {"batch_size": 8, "recipe": "adamw", "learning_rate": 0.005}
 
 
 def split(stills, about, seed):
