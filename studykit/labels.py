@@ -250,13 +250,15 @@ def save_labels(labels, path, size):
     ----------
     labels : pandas.DataFrame
     path : path-like
+        Named `CollectedData_<scorer>.csv` it bears that scorer's name within, as DeepLabCut expects.
     size : tuple (width, height)
         Of the frames, px.
     """
     points, names = label_points(labels), keypoint_names(labels)
     images = [f"labeled-data/{r.recording}/img{r.frame:05d}.png" for r in labels.itertuples()]
     tracks = build_tracks(points.transpose(0, 2, 1), None, names, 1.0, width_px=size[0], height_px=size[1])
-    write_deeplabcut(tracks, path, images=images)
+    _, named, scorer = Path(path).stem.partition("CollectedData_")
+    write_deeplabcut(tracks, path, scorer=scorer if named else "studykit", images=images)
 
 
 def labelled_stills(labels, study):

@@ -46,6 +46,7 @@ def test_clicks_set_the_keypoints_in_order_and_are_saved_as_deeplabcut_reads_the
         labeller.click(10.5 * k, 20 + k)
     expected = np.array([[10.5 * k, 20 + k] for k in range(6)])
     np.testing.assert_allclose(labeller.points, expected)
+    assert labeller.path.read_text().startswith("scorer,,,me,me")
     back = read_deeplabcut(labeller.path, 25, 160, 120)
     assert back.attrs["first_frame"] == labeller.frames.frame[0]
     assert list(back.keypoints.values) == ["neck", "hip", "knee", "ankle", "heel", "toe"]
