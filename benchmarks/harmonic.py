@@ -9,17 +9,21 @@ python benchmarks/harmonic.py modes          what each way to compute a harmonic
 """
 
 import json
+import multiprocessing
 import resource
 import sys
 import time
+from importlib.util import find_spec
 
-import keras
 import numpy as np
 
-from studykit.losses import SoftDice
-from studykit.models.harmonic import harmonic_unet
-from studykit.models.harmonic_layers import MODES, HarmonicConv2D
-from studykit.models.unet import unet
+if multiprocessing.parent_process() is None:  # PyTorch runs in a process of its own: beside TensorFlow it may crash
+    import keras
+
+    from studykit.losses import SoftDice
+    from studykit.models.harmonic import harmonic_unet
+    from studykit.models.harmonic_layers import MODES, HarmonicConv2D
+    from studykit.models.unet import unet
 
 SIZE = 128
 PAPER = (64, 128, 256, 512, 1024)
@@ -34,8 +38,21 @@ def keras_step(network, images, masks):
     return lambda: network.train_on_batch(images, masks)
 
 
-def torch_step(widths, images, masks, channels_last):
-    """One training step of the plain U-Net in PyTorch."""
+def torch_step(*arguments):
+    """One training step of the plain U-Net in PyTorch, as a function of nothing."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    context.Process(target=train_in_torch, args=(there, *arguments), daemon=True).start()
+
+    def step():
+        here.send("step")
+        return here.recv()
+
+    return step
+
+
+def train_in_torch(asked, widths, images, masks, channels_last):
+    """A training step of the plain U-Net at each message; ends with the process that asks."""
     import torch
     from torch import nn
 
@@ -72,16 +89,14 @@ def torch_step(widths, images, masks, channels_last):
     network = UNet().to(memory_format=layout)
     optimizer = torch.optim.Adam(network.parameters(), 2e-5)
 
-    def step():
+    while asked.recv():
         optimizer.zero_grad()
         probability = network(images)
         overlap, total = (probability * masks).sum((1, 2, 3)), (probability + masks).sum((1, 2, 3))
         loss = (1 - 2 * overlap / total).mean()
         loss.backward()
         optimizer.step()
-        return loss.item()
-
-    return step
+        asked.send(loss.item())
 
 
 def best_seconds(steps, repeats):
@@ -110,11 +125,9 @@ def training_steps(widths, batch):
         "harmonic, 1x1 after up-sampling": harmonic_unet(widths=widths, up_kernel_size=1),
     }
     steps = {name: keras_step(network, images, masks) for name, network in networks.items()}
-    try:
+    if find_spec("torch"):
         for name, channels_last in (("plain, PyTorch", False), ("plain, PyTorch, channels last", True)):
             steps[name] = torch_step(widths, images, masks, channels_last)
-    except ImportError:
-        print("PyTorch is not installed: no peer but our own plain network")
     return steps
 
 
@@ -135,6 +148,8 @@ def print_modes(widths):
 
 def print_ratios(repeats):
     print(f"{keras.backend.backend()}, {SIZE}x{SIZE} px; ratio: to the fastest plain network without normalization")
+    if not find_spec("torch"):
+        print("PyTorch is not installed: no peer but our own plain network")
     for widths in (NARROW, PAPER):
         print_modes(widths)
     print(f"\n{'channels':>10} {'batch':>5}  {'network':<32} {'ms':>8} {'ratio':>6} {'peak so far, GB':>16}")
