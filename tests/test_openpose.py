@@ -1,12 +1,14 @@
 """OpenPose: its layers against the published ones, pictures of several people, scales, people found."""
 
 import json
+import sys
 
 import keras
 import numpy as np
 import pytest
 
 from studykit.grouping import find_peaks
+from studykit.models.cost import memory_mb
 from studykit.models.openpose import final_maps, openpose
 from studykit.openpose_network import Settings, find_people, load_network, multi_scale_maps, pictures, save_network
 from studykit.openpose_scores import guess_missing, scene_scores, single_scores, surest_person
@@ -235,3 +237,10 @@ def test_missing_joints_are_wrong_and_get_a_place_of_their_own():
     assert not guess_missing(np.full((1, 3, 3), np.nan))[..., :2].any()
     points, scores = surest_person([(person[None], np.array([3.0])), (np.zeros((0, 3, 3)), np.zeros(0))], 3)
     assert points.shape == (2, 3, 3) and np.isnan(points[1, :, 0]).all() and list(scores) == [3, 0]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory is known on Linux only")
+def test_memory_of_a_call_is_its_peak():
+    # 100 million bytes, given back at the end of the call.
+    assert 95 < memory_mb(lambda: np.ones(12_500_000).sum()) < 130
+    assert memory_mb(lambda: None) < 5

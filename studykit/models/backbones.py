@@ -146,6 +146,8 @@ def _imagenet(name, width):
         "resnet101": lambda: keras.applications.ResNet101(include_top=False),
         "resnet152": lambda: keras.applications.ResNet152(include_top=False),
         "mobilenet_v2": lambda: keras.applications.MobileNetV2(include_top=False, alpha=width or 0.35),
+        "mobilenet_v1": lambda: keras.applications.MobileNet(include_top=False, alpha=width or 1.0),
+        "vgg19": lambda: keras.applications.VGG19(include_top=False),
     }
     if name not in known:
         raise ValueError(f"weights: expected imagenet weights for one of {', '.join(known)}, got {name}")
