@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-import keras
 import numpy as np
 import pytest
 
@@ -28,7 +27,6 @@ from studykit.keypoint_scores import (
     truth_points,
 )
 from studykit.metrics import coco_truth, mse_normalised
-from studykit.models.backbones import build_backbone
 from studykit.models.cost import count_parameters, multiply_adds
 from studykit.models.regression_cnn import regression_cnn
 from studykit.models.vit import vit
@@ -67,9 +65,8 @@ def test_reading_the_targets_gives_back_the_keypoints(people, model):
         np.testing.assert_allclose(points[known, :2], still.keypoints[known, :2], atol=0.02)
 
 
-@pytest.mark.parametrize("model", ["regression_cnn", "simple_baseline"])
-def test_networks_train_predict_and_are_read_again(people, model, tmp_path):
-    settings = Settings(model=model, **TINY)
+def test_a_network_trains_predicts_and_is_read_again(people, tmp_path):
+    settings = Settings(model="simple_baseline", **TINY | {"width": 4})
     network = settings.build()
     batches = Batches(people, settings.encode, 4, augmentation=settings.augmentation(), seed=1, steps=2)
     compile_model(network, settings.losses(network), steps=2)
@@ -185,10 +182,6 @@ def test_detections_that_cannot_be_used_are_told(people, tmp_path, content, mess
 
 
 def test_multiply_adds_are_the_published_ones():
-    # He et al. 2016, table 1: ResNet-50 at 224 px, 3.8 billion, its classifier of 2048 x 1000 included.
-    image = keras.Input((224, 224, 3))
-    network = keras.Model(image, build_backbone("resnet50", image, output_stride=32)[32])
-    assert (multiply_adds(network) + 2_048_000) / 1e9 == pytest.approx(3.8, abs=0.07)
     # VGG-16's thirteen convolutions at 224 px: 15.35 G of its 15.47 (Simonyan & Zisserman 2015); paper 004 takes them.
     assert multiply_adds(regression_cnn()) / 1e9 == pytest.approx(15.35, rel=0.005)
 
