@@ -13,6 +13,7 @@ import os
 import resource
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,11 @@ from studykit.segmentation import Settings, prepare, save_network, train
 from studykit.segmentation_scores import judge, pck_table
 from studykit.skeletons import SKELETONS
 
-WIDTHS = (8, 16, 32, 64, 128)
+NARROW = Settings(widths=(8, 16, 32, 64, 128), size_px=64, keypoints=SKELETONS["lsp14"].keypoints)
 NETWORKS = {
-    "U-Net": Settings(widths=WIDTHS, size_px=64, keypoints=SKELETONS["lsp14"].keypoints),
-    "harmonic U-Net": Settings(
-        architecture="harmonic", widths=WIDTHS, size_px=64, keypoints=SKELETONS["lsp14"].keypoints
-    ),
-    "Mask + Softmax": Settings(joints="softmax", widths=WIDTHS, size_px=64, keypoints=SKELETONS["lsp14"].keypoints),
+    "U-Net": NARROW,
+    "harmonic U-Net": replace(NARROW, architecture="harmonic"),
+    "Mask + Softmax": replace(NARROW, joints="softmax"),
 }
 RECIPE = {"batch_size": 8, "recipe": "adamw", "learning_rate": 0.005}
 
