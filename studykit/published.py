@@ -175,7 +175,7 @@ def findings(reports, dataset, stills):
     numbers, rows = headlines(reports), []
     for paper, where, finding, larger, smaller in _rows(_FINDINGS):
         left, right = (_number(numbers, source) for source in (larger, smaller))
-        right = right if np.isfinite(left) else np.nan
+        left, right = (left, right) if np.isfinite([left, right]).all() else (np.nan, np.nan)
         unlike = _unlike(reports, larger, smaller)
         verdict = "not part of this study"
         if np.isfinite(right):
@@ -300,5 +300,5 @@ def _verdict(ratio, there, simulated):
     elif 0.5 < ratio < 2:
         said = f"{100 * abs(ratio - 1):.0f} % {'higher' if ratio > 1 else 'lower'}"
     else:
-        said = f"{ratio:.2g} times as high"
+        said = f"{ratio:.0f} times as high" if ratio >= 10 else f"{ratio:.2g} times as high"
     return f"{said}, simulated: no replication" if simulated else said

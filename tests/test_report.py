@@ -1,9 +1,11 @@
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
+from studykit.figures import save_figure
 from studykit.report import headline, require, save_table, write_text
 
 
@@ -41,3 +43,18 @@ def test_a_write_that_fails_keeps_the_earlier_file(tmp_path):
         write_text(tmp_path / "a.json", "after \udcff")
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert (tmp_path / "a.json").read_text() == "before"
+
+
+def test_photographs_in_figures_are_kept_small(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 1), dtype=np.uint8)
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 4))
+    left.imshow(np.repeat(noise, 3, axis=2))
+    right.imshow(np.dstack([noise] * 4))  # transparent: no JPEG holds it
+    fig.savefig(tmp_path / "plain.svg"), fig.savefig(tmp_path / "plain.png", bbox_inches="tight")
+    save_figure(fig, tmp_path / "kept", pd.DataFrame({"x": [1]}))
+    for kind in ("svg", "png"):
+        assert (tmp_path / f"kept.{kind}").stat().st_size < 0.8 * (tmp_path / f"plain.{kind}").stat().st_size
+    svg = (tmp_path / "kept.svg").read_text()
+    assert svg.count("data:image/jpeg;base64") == svg.count("data:image/png;base64") == 1
+    drawn, plain = (plt.imread(tmp_path / f"{name}.png")[..., :3] for name in ("kept", "plain"))
+    assert abs(drawn - plain).mean() < 0.01
