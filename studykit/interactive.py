@@ -18,7 +18,7 @@ from studykit.stats.subjects import Refused, as_curves, difference, select
 from studykit.study import trial_name
 from studykit.video import read_frames, read_selected
 
-_WIDTH_PX = 480  # of one view on the screen
+_SIDE_PX = 480  # the longer side of one view on the screen
 TESTS = ("both views", "SPM t, parametric", "SPM t, permutation", "equivalence")
 
 
@@ -100,6 +100,7 @@ class TrialView(_View):
         x = round(self._left + share * (self._right - self._left))
         cv2.line(strip, (x, 0), (x, len(strip) - 1), (0, 0, 0), 2)
         top = np.concatenate(images, axis=1)
+        top = np.pad(top, ((0, 0), (0, max(0, 2 * _SIDE_PX - top.shape[1])), (0, 0)))
         strip = cv2.resize(strip, (top.shape[1], round(len(strip) * top.shape[1] / strip.shape[1])))
         self.picture.value = _png(np.concatenate([top, strip]))
 
@@ -120,7 +121,7 @@ class TrialView(_View):
         """A frame made small, its scale, and the size of the stored one, px; black where there is no video."""
         if not row.video:
             size = int(row.width_px), int(row.height_px)
-            return np.zeros((round(size[1] * _WIDTH_PX / size[0]), _WIDTH_PX, 3), np.uint8), _WIDTH_PX / size[0], size
+            return *_small(np.zeros((size[1], size[0], 3), np.uint8)), size
         if self._frames is None:
             (frame,) = read_selected(row.video, [number])
             return *_small(frame), frame.shape[1::-1]
@@ -146,8 +147,9 @@ def _strip(data, events, body):
 
 
 def _small(frame):
-    scale = _WIDTH_PX / frame.shape[1]
-    return cv2.resize(frame, (_WIDTH_PX, round(frame.shape[0] * scale)), interpolation=cv2.INTER_AREA), scale
+    scale = _SIDE_PX / max(frame.shape[:2])
+    size = round(frame.shape[1] * scale), round(frame.shape[0] * scale)
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA), scale
 
 
 def _jpeg(image):
