@@ -100,7 +100,7 @@ class TrialView(_View):
         x = round(self._left + share * (self._right - self._left))
         cv2.line(strip, (x, 0), (x, len(strip) - 1), (0, 0, 0), 2)
         top = np.concatenate(images, axis=1)
-        top = np.pad(top, ((0, 0), (0, max(0, 2 * _SIDE_PX - top.shape[1])), (0, 0)))
+        top = np.pad(top, ((0, 0), (0, max(0, 2 * _SIDE_PX - top.shape[1])), (0, 0)), constant_values=255)
         strip = cv2.resize(strip, (top.shape[1], round(len(strip) * top.shape[1] / strip.shape[1])))
         self.picture.value = _png(np.concatenate([top, strip]))
 
