@@ -30,7 +30,7 @@ def draw_maps(image, maps, stride, keypoints, chosen):
     rows = []
     for ax, name in zip(axes, chosen, strict=True):
         shown = maps[..., names.index(name)]
-        _grey(ax, image, name)
+        _grey(ax, image, f"{name}, up to {shown.max():.2f}")
         _overlay(ax, shown, stride)
         row, column = np.unravel_index(shown.argmax(), shown.shape)
         x, y = ((cell + 0.5) * stride - 0.5 for cell in (column, row))
@@ -39,7 +39,7 @@ def draw_maps(image, maps, stride, keypoints, chosen):
 
 
 def draw_fields(image, fields, stride, skeleton, chosen, *, least=0.15):
-    """Part affinity fields of some limbs, arrows where they are longer than `least`.
+    """Part affinity fields of some limbs; arrows show their direction where they are longer than `least`.
 
     Parameters
     ----------
@@ -55,12 +55,15 @@ def draw_fields(image, fields, stride, skeleton, chosen, *, least=0.15):
         n = skeleton.limbs.index(tuple(limb))
         field = fields[..., [n, n + len(skeleton.limbs)]]
         strength = np.linalg.norm(field, axis=-1)
-        _grey(ax, image, " to\n".join(limb))
+        _grey(ax, image, " to\n".join(limb) + f", up to {strength.max():.2f}")
         _overlay(ax, strength, stride)
         row, column = np.nonzero(strength > least)
+        few = max(1, round(np.hypot(*strength.shape) / 40))  # every so many cells
+        row, column = (cells[(row % few == 0) & (column % few == 0)] for cells in (row, column))
         x, y = (column + 0.5) * stride - 0.5, (row + 0.5) * stride - 0.5
         dx, dy = field[row, column].T
-        ax.quiver(x, y, dx, dy, color="white", angles="xy", scale_units="xy", scale=1 / stride, width=0.008)
+        arrows = field[row, column] / strength[row, column, None] * few * stride
+        ax.quiver(x, y, *arrows.T, color="white", angles="xy", scale_units="xy", scale=1, width=0.006)
         rows += [(" to ".join(limb), *values) for values in zip(x, y, dx, dy, strict=True)]
     return fig, pd.DataFrame(rows, columns=["limb", "x_px", "y_px", "field_x", "field_y"])
 
@@ -148,10 +151,11 @@ def _grey(ax, image, title):
 
 
 def _overlay(ax, values, stride):
-    """Values 0 to 1 on the network's grid, the higher the less of the picture shows through."""
+    """Values on the network's grid as shares of the highest, the higher the less of the picture shows through."""
     rows, columns = values.shape
     extent = (-0.5, columns * stride - 0.5, rows * stride - 0.5, -0.5)
-    smooth = cv2.resize(values.astype(np.float32), (8 * columns, 8 * rows), interpolation=cv2.INTER_LINEAR).clip(0, 1)
+    shares = (values / max(values.max(), 1e-6)).astype(np.float32)
+    smooth = cv2.resize(shares, (8 * columns, 8 * rows), interpolation=cv2.INTER_LINEAR).clip(0, 1)
     ax.imshow(smooth, extent=extent, vmin=0, vmax=1, cmap="plasma", alpha=0.85 * smooth)
 
 
