@@ -28,6 +28,7 @@ from studykit import provenance
 from studykit.files import replacing
 from studykit.lock import alone, say
 from studykit.pages import notebook_page
+from studykit.pictures import lighten
 from studykit.plan import plan
 from studykit.report import write_text
 from studykit.study import project_root, resolve
@@ -122,7 +123,10 @@ def _execute(run, reports, threads, depends):
         lost = [path.name for path in run.results if not path.exists()]
         if lost:
             raise NotebookFailed(f"{run.name}: ran, but did not write {', '.join(lost)}")
-        write_text(reports / "html" / f"{run.name}.html", notebook_page(nbformat.read(copy, 4), run.name))
+        notebook = nbformat.read(copy, 4)
+        lighten(notebook)
+        nbformat.write(notebook, copy)
+        write_text(reports / "html" / f"{run.name}.html", notebook_page(notebook, run.name))
         _keep(copy, executed)
     kept = [*run.results, *(reports / kind / run.name for kind in ("tables", "figures"))]
     record = {

@@ -1,16 +1,13 @@
 """One look for every figure of the study, and one way to save it."""
 
-import base64
-import io
 import os
-import re
 from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-from PIL import Image
 
 from studykit.files import replacing
+from studykit.pictures import lighter_png, lighter_svg
 from studykit.report import save_table
 
 ONE_COLUMN = 3.5  # width of one column, inches
@@ -36,10 +33,9 @@ LIMB_COLOURS = {
     "heel": _PALETTE["sky"],
     "toe": _PALETTE["blue"],
 }
-_LIGHT = 100_000  # bytes; smaller files stay as they are
 _STYLE = {
     "figure.dpi": 110,
-    "savefig.dpi": 200,
+    "savefig.dpi": 150,
     "figure.constrained_layout.use": True,
     "font.size": 8,
     "axes.titlesize": 8,
@@ -102,37 +98,11 @@ def save_figure(fig, path, data):
         The same one, closed: as the last expression of a notebook cell it is shown once.
     """
     path = Path(path)
-    kinds = {"svg": ({"Date": None}, _lighter_svg), "png": ({"Software": None}, _lighter_png)}
+    kinds = {"svg": ({"Date": None}, lighter_svg), "png": ({"Software": None}, lighter_png)}
     for kind, (metadata, lighter) in kinds.items():
         with replacing(path.with_name(f"{path.name}.{kind}")) as temporary:
             fig.savefig(temporary, format=kind, metadata=metadata, bbox_inches="tight")
-            if temporary.stat().st_size > _LIGHT:
-                lighter(temporary)
+            temporary.write_bytes(lighter(temporary.read_bytes()))
     save_table(data, path)
     plt.close(fig)
     return fig
-
-
-def _lighter_svg(path):
-    """Put JPEG for every opaque picture inside an SVG file, where that is smaller."""
-    text = path.read_text(encoding="utf-8")
-    path.write_text(
-        re.sub(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)", _as_jpeg, text), encoding="utf-8", newline="\n"
-    )
-
-
-def _as_jpeg(found):
-    png = base64.b64decode(found[1])
-    picture, jpeg = Image.open(io.BytesIO(png)), io.BytesIO()
-    if "A" in picture.mode and picture.getchannel("A").getextrema()[0] < 255:
-        return found[0]
-    picture.convert("RGB").save(jpeg, "JPEG", quality=88, subsampling=0)
-    smaller = len(jpeg.getvalue()) < len(png)
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}" if smaller else found[0]
-
-
-def _lighter_png(path):
-    """Reduce a PNG file to the 256 colours that suit it best."""
-    with Image.open(path) as picture:
-        reduced, dpi = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE), picture.info.get("dpi")
-    reduced.save(path, "PNG", optimize=True, dpi=dpi)

@@ -25,7 +25,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _SHOWN_ROWS = 24
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _PICTURES = {"image/png": "png", "image/svg+xml": "svg", "image/jpeg": "jpg"}
-_LARGE_SVG = 400_000  # bytes; above it a picture in pixels loads faster
+_LARGE_SVG = 600_000  # bytes; above it a picture in pixels loads faster
 _SAVED = re.compile(r"figures / \"([^\"]+)\"")  # how a notebook names the figure that a cell saves
 _DATA = {
     "gaitlab": (
