@@ -37,7 +37,7 @@ def test_import_writes_tracks(capsys, tmp_path):
         (["check", "none.csv"], "studykit check: none.csv: expected a Study table"),
         (["study", "none.yaml"], "none.yaml: expected a configuration file, got none"),
         (["fetch", "nothing"], "expected one of pose2sim-demo"),
-        (["execute", "smoke", "99_none"], "studykit execute: study smoke: expected one of 00_data, 40_train_views"),
+        (["execute", "smoke", "99_none"], "studykit execute: study smoke: expected one of 00_data, 01_stills"),
     ],
 )
 def test_faults_are_one_sentence_and_a_status(capsys, monkeypatch, tmp_path, arguments, message):

@@ -77,6 +77,7 @@ def test_one_seed_gives_the_same_tables(smoke):
         (root / "data/derived/smoke/done" / name).unlink()
     shutil.rmtree(root / "data/derived/smoke/tracks")
     result = study(root, name="smoke")
-    assert sorted(ran(result)) == REPEATED  # 42 and 43 found the same tracks
+    again = set(ran(result))
+    assert again >= set(REPEATED) and not again & {"42_mirror_align", "43_gait_cycles"}  # they found the same tracks
     after = tables(root, "smoke")
     assert [name for name in before if after.get(name) != before[name]] == []
