@@ -6,7 +6,6 @@ import numpy as np
 
 from studykit.keypoint_scores import SHARED, shared_scores, truth_points
 from studykit.metrics import coco_results, coco_scores, coco_truth, pck, torso_length_px
-from studykit.models.cost import memory_mb
 from studykit.skeletons import SKELETONS, convert
 from studykit.stills import with_skeleton
 
@@ -119,12 +118,10 @@ def measure(find, singles, scenes, keypoints):
     Returns
     -------
     dict
-        pck (twelve shared joints, single people), ap (the same joints, scenes), people_per_person, ms_per_image
-        (network and reading, median) and memory_mb (what the first picture takes beyond what was in use, the building
-        of a graph included; NaN except on Linux).
+        pck (twelve shared joints, single people), ap (the same joints, scenes), people_per_person and ms_per_image
+        (network and reading, median).
     """
     images = [still.image for still in singles] + [scenes[numbers[0]].image for numbers in scenes.by_scene()]
-    peak = memory_mb(lambda: find(images[0]))
     found, times = [], []
     for image in images:
         start = time.perf_counter()
@@ -139,5 +136,4 @@ def measure(find, singles, scenes, keypoints):
         "ap": crowd["AP"],
         "people_per_person": crowd["people_per_person"],
         "ms_per_image": 1000 * np.median(times),
-        "memory_mb": peak,
     }
