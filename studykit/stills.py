@@ -362,7 +362,7 @@ def flip(still, keypoints):
     width = still.image.shape[1]
     points = np.array(still.keypoints, dtype=np.float32)[flip_order(keypoints)]
     points[:, 0] = width - 1 - points[:, 0]
-    box = still.box and (width - 1 - still.box[0] - still.box[2], *still.box[1:])
+    box = still.box and (width - still.box[0] - still.box[2], *still.box[1:])
     mask = None if still.mask is None else np.ascontiguousarray(still.mask[:, ::-1])
     return replace(still, image=np.ascontiguousarray(still.image[:, ::-1]), keypoints=points, mask=mask, box=box)
 

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
+from studykit.gaitlab.stills import mask_box
 from studykit.skeletons import SKELETONS
 from studykit.stills import (
     Augmentation,
@@ -69,6 +71,8 @@ def test_flip_exchanges_left_and_right_and_twice_is_the_identity():
     np.testing.assert_array_equal(twice.mask, still.mask)
     np.testing.assert_allclose(twice.keypoints, still.keypoints, atol=1e-4)
     np.testing.assert_allclose(twice.box, still.box, atol=1e-4)
+    boxed = flip(replace(still, box=mask_box(still.mask)), NAMES)
+    assert boxed.box == mask_box(boxed.mask)
 
 
 def test_letterbox_and_back_is_the_identity_for_keypoints():
