@@ -87,9 +87,10 @@ def table_html(table, about):
 
 def readable(table):
     """A table with its floats as `number` writes them, and nothing where a value is missing."""
-    return table.map(lambda cell: number(cell) if isinstance(cell, float) and cell == cell else cell).where(
-        table.notna(), ""
-    )
+    if table.empty:  # pandas maps no empty columns of text
+        return table
+    shown = table.map(lambda cell: number(cell) if isinstance(cell, float) and cell == cell else cell)
+    return shown.where(table.notna(), "")
 
 
 def scrolling(html, about):
