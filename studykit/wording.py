@@ -1,5 +1,6 @@
 """Names and numbers of results as a reader of the site should meet them."""
 
+import math
 import re
 
 from markupsafe import Markup
@@ -55,9 +56,11 @@ def labelled(numbers):
 
 
 def number(value, measured_in=""):
-    """Four digits with a unit, thousands apart; a dash for None."""
+    """Four digits with a unit, thousands apart; a dash for None, infinity by its sign."""
     if value is None:
         return "–"
+    if isinstance(value, float) and math.isinf(value):
+        return "∞" if value > 0 else "-∞"
     whole = isinstance(value, int) or abs(value) >= 10_000 or (abs(value) >= 1000 and value == int(value))
     shown = f"{round(value):,}".replace(",", "\u202f") if whole else f"{value:.4g}"
     return f"{shown}\u00a0{measured_in}".strip()

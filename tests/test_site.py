@@ -22,7 +22,7 @@ from studykit.plan import plan
 from studykit.provenance import machine, versions
 from studykit.report import headline, save_table, write_text
 from studykit.study import load_config
-from studykit.wording import labelled, readable, table_html, tidy_table
+from studykit.wording import labelled, number, readable, table_html, tidy_table
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 LONG_TABLE = "<table border='1'><thead><tr><th></th>" + "<th>a_long_heading_of_a_column</th>" * 9 + "</tr></thead>"
@@ -192,6 +192,7 @@ def test_names_and_numbers_are_written_for_people():
         ("AP", "–"),
     ]
     table = pd.DataFrame({"a": [1 / 3, float("nan")], "b": [7, 8]})
+    assert number(float("-inf"), "px") == "-∞"
     assert readable(table).values.tolist() == [["0.3333", 7], ["", 8]]
     assert "Trial" in table_html(pd.DataFrame({"trial": [], "reason": []}, dtype=str), "left out")
     shown = tidy_table(table.assign(c=1.25).to_html())
