@@ -16,8 +16,9 @@ import time
 from importlib.util import find_spec
 
 import numpy as np
+from peers import in_own_process
 
-if multiprocessing.parent_process() is None:  # PyTorch runs in a process of its own: beside TensorFlow it may crash
+if multiprocessing.parent_process() is None:
     import keras
 
     from studykit.losses import SoftDice
@@ -38,21 +39,8 @@ def keras_step(network, images, masks):
     return lambda: network.train_on_batch(images, masks)
 
 
-def torch_step(*arguments):
+def torch_step(widths, images, masks, channels_last):
     """One training step of the plain U-Net in PyTorch, as a function of nothing."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    context.Process(target=train_in_torch, args=(there, *arguments), daemon=True).start()
-
-    def step():
-        here.send("step")
-        return here.recv()
-
-    return step
-
-
-def train_in_torch(asked, widths, images, masks, channels_last):
-    """A training step of the plain U-Net at each message; ends with the process that asks."""
     import torch
     from torch import nn
 
@@ -89,14 +77,16 @@ def train_in_torch(asked, widths, images, masks, channels_last):
     network = UNet().to(memory_format=layout)
     optimizer = torch.optim.Adam(network.parameters(), 2e-5)
 
-    while asked.recv():
+    def step():
         optimizer.zero_grad()
         probability = network(images)
         overlap, total = (probability * masks).sum((1, 2, 3)), (probability + masks).sum((1, 2, 3))
         loss = (1 - 2 * overlap / total).mean()
         loss.backward()
         optimizer.step()
-        asked.send(loss.item())
+        return loss.item()
+
+    return step
 
 
 def best_seconds(steps, repeats):
@@ -127,7 +117,7 @@ def training_steps(widths, batch):
     steps = {name: keras_step(network, images, masks) for name, network in networks.items()}
     if find_spec("torch"):
         for name, channels_last in (("plain, PyTorch", False), ("plain, PyTorch, channels last", True)):
-            steps[name] = torch_step(widths, images, masks, channels_last)
+            steps[name] = in_own_process(torch_step, widths, images, masks, channels_last)
     return steps
 
 

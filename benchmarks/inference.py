@@ -8,24 +8,29 @@ where none has been trained, said so). PyTorch is optional and not part of the e
 
 import argparse
 import json
+import multiprocessing
 import os
 import resource
 import tempfile
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras
 import numpy as np
+from peers import in_own_process
 
-from studykit.gaitlab import simulate_study
-from studykit.models.backbones import RESNET_BLOCKS
-from studykit.predict import predict_frames
-from studykit.study import resolve
-from studykit.video import read_frames
-from studykit.view_network import Settings, load_network
+if multiprocessing.parent_process() is None:
+    import keras
+
+    from studykit.gaitlab import simulate_study
+    from studykit.models.backbones import RESNET_BLOCKS
+    from studykit.predict import predict_frames
+    from studykit.study import resolve
+    from studykit.video import read_frames
+    from studykit.view_network import Settings, load_network
 
 WARM_UP = 16  # frames, so that no row pays for building its graph
 
@@ -57,17 +62,14 @@ def measure(predictor, settings, video):
         "predict.py, whole frames": (whole, lambda: stream(whole, video)),
         "predict.py": (predictor, lambda: stream(predictor, video)),
     }
-    try:
-        import torch
-    except ImportError:
-        print("PyTorch is not installed; how to add it stands at the head of this file")
-    else:
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
-        twin = torch_twin(torch, predictor.model, settings)
+    if find_spec("torch"):
+        twin = TorchTwin(predictor.model, settings)
         check_twin(predictor.model, twin)
         torch_whole = replace(whole, model=twin)
         ways["PyTorch, frame by frame"] = (torch_whole, lambda: loop(torch_whole, torch_whole, video))
         ways["PyTorch inside predict.py"] = (None, lambda: stream(replace(predictor, model=twin), video))
+    else:
+        print("PyTorch is not installed; how to add it stands at the head of this file")
     rows, found = {}, {}
     for name, (_, run) in ways.items():
         start = time.perf_counter()
@@ -111,11 +113,23 @@ def model_predict(predictor):
     return replace(predictor, model=Plain(predictor.model))
 
 
-def torch_twin(torch, model, settings):
-    """The same network written plainly in PyTorch, with the same weights."""
-    if settings.backbone != "resnet18" or settings.decoder or settings.skip or settings.output_stride != 16:
-        raise ValueError("expected resnet18 with the published head, the only one written in PyTorch here")
-    weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+class TorchTwin:
+    """The same network written plainly in PyTorch, with the same weights, asked like a Keras model."""
+
+    def __init__(self, model, settings):
+        if settings.backbone != "resnet18" or settings.decoder or settings.skip or settings.output_stride != 16:
+            raise ValueError("expected resnet18 with the published head, the only one written in PyTorch here")
+        layers = [layer for layer in model.layers if layer.weights]
+        weights = {layer.name: layer.get_weights() for layer in layers}
+        epsilon = {layer.name: layer.epsilon for layer in layers if layer.name.endswith("_bn")}
+        self.predict_on_batch = in_own_process(torch_maps, weights, epsilon, RESNET_BLOCKS["resnet18"])
+
+
+def torch_maps(weights, epsilon, blocks_of_stages):
+    """A function from a batch of images to the maps of the twin."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     nn = torch.nn
 
     def conv(name, stride=1, dilation=1):
@@ -124,7 +138,7 @@ def torch_twin(torch, model, settings):
         made = nn.Conv2d(kernel.shape[2], kernel.shape[3], k, stride, dilation * (k // 2), dilation, bias=bool(bias))
         made.weight.data = torch.tensor(kernel.transpose(3, 2, 0, 1).copy())
         gamma, beta, mean, variance = map(torch.tensor, weights[f"{name}_bn"])
-        norm = nn.BatchNorm2d(len(gamma), eps=model.get_layer(f"{name}_bn").epsilon)
+        norm = nn.BatchNorm2d(len(gamma), eps=epsilon[f"{name}_bn"])
         norm.weight.data, norm.bias.data, norm.running_mean, norm.running_var = gamma, beta, mean, variance
         return nn.Sequential(made, norm)
 
@@ -147,7 +161,7 @@ def torch_twin(torch, model, settings):
         def __init__(self):
             super().__init__()
             self.stem, blocks = conv("conv1", 2), []
-            for stage, count in enumerate(RESNET_BLOCKS["resnet18"]):
+            for stage, count in enumerate(blocks_of_stages):
                 stride = 2 if stage in (1, 2) else 1  # the last stage keeps stride 16
                 for n in range(count):
                     dilation = 2 if stage == 3 and n else 1
@@ -162,12 +176,14 @@ def torch_twin(torch, model, settings):
             # Keras's padding="same" drops the last row and column of the full transposed convolution.
             return [made(x)[..., :-1, :-1].permute(0, 2, 3, 1) for made in (self.scores, self.offsets)]
 
-        def predict_on_batch(self, images):
-            with torch.inference_mode():
-                scores, offsets = self(torch.from_numpy(images))
-            return {"scores": scores.numpy(), "offsets": offsets.numpy()}
+    network = Twin().eval()
 
-    return Twin().eval()
+    def maps(images):
+        with torch.inference_mode():
+            scores, offsets = network(torch.from_numpy(images))
+        return {"scores": scores.numpy(), "offsets": offsets.numpy()}
+
+    return maps
 
 
 def check_twin(model, twin):

@@ -8,21 +8,26 @@ PyTorch is optional and not part of the environment:
 """
 
 import json
+import multiprocessing
 import os
 import resource
 import sys
 import time
+from importlib.util import find_spec
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras
 import numpy as np
+from peers import in_own_process
 
-from studykit.losses import MaskedMeanSquaredError
-from studykit.models.backbones import RESNET_BLOCKS
-from studykit.models.cost import count_parameters
-from studykit.models.regression_cnn import regression_cnn
-from studykit.models.simple_baseline import simple_baseline
+if multiprocessing.parent_process() is None:
+    import keras
+
+    from studykit.losses import MaskedMeanSquaredError
+    from studykit.models.backbones import RESNET_BLOCKS
+    from studykit.models.cost import count_parameters
+    from studykit.models.regression_cnn import regression_cnn
+    from studykit.models.simple_baseline import simple_baseline
 
 SIZES = {
     "paper": {
@@ -46,10 +51,14 @@ def keras_step(name, size, options, images, targets):
     return lambda: model.train_on_batch(images, targets), count_parameters(model)
 
 
-def torch_step(torch, name, size, options, images, targets):
-    """A training step of the same network written plainly in PyTorch."""
+def torch_step(name, size, options, images, targets):
+    """A training step of the same network written plainly in PyTorch; it tells the number of parameters."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     nn = torch.nn
     net = torch_regression(nn, size, **options) if name == "regression_cnn" else torch_baseline(torch, **options)
+    parameters = sum(p.numel() for p in net.parameters())
     x = torch.tensor(images.transpose(0, 3, 1, 2).copy()).float() / 127.5 - 1
     y = torch.tensor(targets if name == "regression_cnn" else targets.transpose(0, 3, 1, 2).copy())
     optimizer = torch.optim.Adam(net.parameters(), 1e-4)
@@ -59,9 +68,9 @@ def torch_step(torch, name, size, options, images, targets):
         loss = nn.functional.mse_loss(net(x), y)
         loss.backward()
         optimizer.step()
-        return loss.item()
+        return parameters
 
-    return step, sum(p.numel() for p in net.parameters())
+    return step
 
 
 def torch_regression(nn, size, widths=(64, 128, 256, 512, 512), hidden=512):
@@ -76,8 +85,8 @@ def torch_regression(nn, size, widths=(64, 128, 256, 512, 512), hidden=512):
     return nn.Sequential(*rows)
 
 
-def torch_baseline(torch, backbone, width, deconvolutions):
-    nn, bottleneck = torch.nn, backbone != "resnet18"
+def torch_baseline(torch, blocks, bottleneck, width, deconvolutions):
+    nn = torch.nn
 
     def conv(before, after, kernel, stride=1):
         made = nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False)
@@ -99,8 +108,8 @@ def torch_baseline(torch, backbone, width, deconvolutions):
             return torch.relu(self.body(x) + self.skip(x))
 
     rows, before = [conv(3, width, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)], width
-    for stage, blocks in enumerate(RESNET_BLOCKS[backbone]):
-        for n in range(blocks):
+    for stage, count in enumerate(blocks):
+        for n in range(count):
             filters, stride = width * 2**stage, 2 if stage and n == 0 else 1
             rows.append(Block(before, filters, stride, n == 0 and (bottleneck or stage > 0)))
             before = filters * 4 if bottleneck else filters
@@ -112,20 +121,21 @@ def torch_baseline(torch, backbone, width, deconvolutions):
 
 
 def main(scale="paper", repeats=5, batch=8):
-    try:
-        import torch
-    except ImportError:
+    if not find_spec("torch"):
         sys.exit("PyTorch is not installed; how to add it stands at the head of this file")
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     rng, ratios, rows = np.random.default_rng(0), {}, {}
-    print(f"Keras on {keras.backend.backend()}, PyTorch {torch.__version__}, batches of {batch}, {scale} size\n")
+    print(f"Keras on {keras.backend.backend()}, PyTorch beside it, batches of {batch}, {scale} size\n")
     print(f"{'network':<18} {'ours, ms':>10} {'PyTorch, ms':>12} {'ratio':>7} {'parameters':>12} {'PyTorch':>12}")
     for name, (size, options) in SIZES[scale].items():
         images = rng.integers(0, 255, (batch, *size, 3), dtype=np.uint8)
         shape = (batch, 28) if name == "regression_cnn" else (batch, size[0] // 4, size[1] // 4, 14)
         targets = rng.random(shape, dtype=np.float32)
         ours, count = keras_step(name, size, options, images, targets)
-        theirs, peer_count = torch_step(torch, name, size, options, images, targets)
+        peer = dict(options)
+        if backbone := peer.pop("backbone", None):
+            peer |= {"blocks": RESNET_BLOCKS[backbone], "bottleneck": backbone != "resnet18"}
+        theirs = in_own_process(torch_step, name, size, peer, images, targets)
+        peer_count = theirs()
         seconds = {"ours": [], "peer": []}
         for _ in range(repeats + 1):
             for who, step in (("ours", ours), ("peer", theirs)):

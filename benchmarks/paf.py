@@ -9,31 +9,32 @@ the environment; for its row:
 
 import json
 import math
+import multiprocessing
 import os
 import resource
 import sys
 import time
+from importlib.util import find_spec
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-try:
-    import torch  # before TensorFlow: in the other order its compiler crashes
-except ImportError:
-    torch = None
 import numpy as np
+from peers import in_own_process
 
-from studykit.gaitlab import simulate_stills
-from studykit.grouping import group, limb_numbers
-from studykit.models.openpose import final_maps, openpose
-from studykit.openpose_network import Settings, multi_scale_maps
-from studykit.paf import affinity_fields, confidence_maps
-from studykit.skeletons import SKELETONS
-from studykit.training import compile_model
+if multiprocessing.parent_process() is None:
+    from studykit.gaitlab import simulate_stills
+    from studykit.grouping import group, limb_numbers
+    from studykit.models.openpose import final_maps, openpose
+    from studykit.openpose_network import Settings, multi_scale_maps
+    from studykit.paf import affinity_fields, confidence_maps
+    from studykit.skeletons import SKELETONS
+    from studykit.training import compile_model
+
+    BODY = SKELETONS["openpose18"]
+    LIMBS = limb_numbers(BODY)
+    TRAINED = Settings(width=0.35, features=48, size_px=160)  # as the study's default, less the added normalisation
 
 WIDTH, HEIGHT, PEOPLE = 656, 368, 6
-BODY = SKELETONS["openpose18"]
-LIMBS = limb_numbers(BODY)
-TRAINED = Settings(width=0.35, features=48, size_px=160)  # as the study's default, less the added normalisation
 
 
 def main(repeats=20):
@@ -43,7 +44,7 @@ def main(repeats=20):
     first, second, seen = new_size()
     print(f"picture of a new size: first {first:.1f} ms, second {second:.1f} ms, sizes seen before {seen:.1f} ms")
     others = {"new_size_to_seen": round(second / seen, 3), "first_of_new_size_ms": round(first, 1)}
-    if torch is None:
+    if not find_spec("torch"):
         print("PyTorch is not installed; how to add it stands at the head of this file")
     else:
         keras_s, torch_s = training_step(repeats)
@@ -190,28 +191,17 @@ def new_size():
 
 def training_step(repeats):
     """Seconds of the fastest training step of the study's network and of the same one written plainly in PyTorch."""
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     size = TRAINED.size_px
     model = openpose(18, 19, "mobilenet", width=TRAINED.width, features=TRAINED.features, input_shape=(size, size, 3))
     compile_model(model, TRAINED.losses(model), steps=1000)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (8, size, size, 3)).astype("float32")
     targets = {n: rng.random((8, *o.shape[1:]), dtype="float32") for n, o in model.output.items()}
-    twin = torch_twin(TRAINED.width, TRAINED.features)
-    assert sum(p.numel() for p in twin.parameters()) == sum(np.prod(v.shape) for v in model.trainable_variables)
-    optimizer = torch.optim.AdamW(twin.parameters(), 1e-3)
-    inputs = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-    wanted = [torch.from_numpy(target).permute(0, 3, 1, 2).contiguous() for target in targets.values()]
-
-    def torch_step():
-        optimizer.zero_grad()
-        loss = sum(torch.nn.functional.mse_loss(found, one) for found, one in zip(twin(inputs), wanted, strict=True))
-        loss.backward()
-        optimizer.step()
-
+    twin = in_own_process(torch_step, TRAINED.width, TRAINED.features, images, list(targets.values()))
+    assert twin() == sum(np.prod(v.shape) for v in model.trainable_variables)
     times = []
     for turn in range(repeats + 2):
-        for step in (lambda: model.train_on_batch(images, targets), torch_step):
+        for step in (lambda: model.train_on_batch(images, targets), twin):
             start = time.perf_counter()
             step()
             times.append((turn, time.perf_counter() - start))
@@ -219,7 +209,26 @@ def training_step(repeats):
     return min(seconds[0::2]), min(seconds[1::2])
 
 
-def torch_twin(width, features):
+def torch_step(width, features, images, targets):
+    """A training step of the twin; it tells the number of parameters."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
+    twin = torch_twin(torch, width, features)
+    optimizer = torch.optim.AdamW(twin.parameters(), 1e-3)
+    inputs, *wanted = (torch.from_numpy(one).permute(0, 3, 1, 2).contiguous() for one in (images, *targets))
+
+    def step():
+        optimizer.zero_grad()
+        loss = sum(torch.nn.functional.mse_loss(found, one) for found, one in zip(twin(inputs), wanted, strict=True))
+        loss.backward()
+        optimizer.step()
+        return sum(p.numel() for p in twin.parameters())
+
+    return step
+
+
+def torch_twin(torch, width, features):
     """The light network written plainly in PyTorch (Osokin 2018)."""
     nn = torch.nn
 
