@@ -4,6 +4,7 @@ The process imports the script that asks, so what the script needs for itself al
 `multiprocessing.parent_process() is None`.
 """
 
+import contextlib
 import multiprocessing
 
 
@@ -22,5 +23,6 @@ def in_own_process(make, *arguments):
 
 def _answer(asked, make, arguments):
     function = make(*arguments)
-    while True:
-        asked.send(function(*asked.recv()))
+    with contextlib.suppress(EOFError):  # the one who asks has ended
+        while True:
+            asked.send(function(*asked.recv()))
