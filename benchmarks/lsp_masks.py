@@ -21,7 +21,8 @@ import pandas as pd
 
 from studykit.datasets.lsp import lsp_stills
 from studykit.gaitlab import simulate_stills
-from studykit.segmentation import Settings, prepare, save_network, train
+from studykit.saved_networks import save_network
+from studykit.segmentation import Settings, prepare, train
 from studykit.segmentation_scores import judge, pck_table
 from studykit.skeletons import SKELETONS
 

@@ -4,13 +4,11 @@ A person's box is cropped from the picture; the network gives heat maps, or coor
 the picture again.
 """
 
-import json
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-import keras
 import numpy as np
 
+from studykit import saved_networks
 from studykit.crops import PADDING, PersonCrop, crop, uncrop
 from studykit.decoding import heatmap_peaks, merge_flipped
 from studykit.losses import MaskedMeanSquaredError
@@ -19,11 +17,9 @@ from studykit.models.hourglass import hourglass
 from studykit.models.regression_cnn import regression_cnn
 from studykit.models.simple_baseline import STRIDE, simple_baseline
 from studykit.models.vit import vit
-from studykit.report import require, write_text
 from studykit.skeletons import SKELETONS, flip_order
 from studykit.stills import Augmentation, StillSet
 from studykit.targets import gaussian_maps
-from studykit.training import save_model
 
 MODELS = ("regression_cnn", "simple_baseline", "hourglass", "vit")
 
@@ -257,15 +253,6 @@ def in_memory(stills):
     )
 
 
-def save_network(model, settings, folder):
-    """Write `model.keras` and `settings.json`."""
-    save_model(model, Path(folder) / "model.keras")
-    write_text(Path(folder) / "settings.json", json.dumps(asdict(settings), indent=1) + "\n")
-
-
 def load_network(folder):
-    """Model and settings of a saved network."""
-    folder = Path(folder)
-    path = require(folder / "model.keras", made_by="20_train_keypoints")
-    values = json.loads(require(folder / "settings.json", made_by="20_train_keypoints").read_text(encoding="utf-8"))
-    return keras.saving.load_model(path, compile=False), Settings(**values | {"keypoints": tuple(values["keypoints"])})
+    """Model and settings of a network of notebook 20_train_keypoints; see `saved_networks.load_network`."""
+    return saved_networks.load_network(folder, Settings, made_by="20_train_keypoints")

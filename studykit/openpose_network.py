@@ -4,24 +4,20 @@ A picture of any size and with any number of people goes through the network at 
 and read as people (`grouping`).
 """
 
-import json
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import cv2
-import keras
 import numpy as np
 
+from studykit import saved_networks
 from studykit.crops import PersonCrop, crop, person_box
 from studykit.grouping import group, limb_numbers
 from studykit.losses import MaskedMeanSquaredError
 from studykit.models.openpose import STAGES, STRIDE, openpose
 from studykit.openpose_scores import shared_pck, surest_person
 from studykit.paf import affinity_fields, confidence_maps
-from studykit.report import require, write_text
 from studykit.skeletons import SKELETONS
 from studykit.stills import Augmentation, StillSet, warp_image, with_skeleton
-from studykit.training import save_model
 
 SKELETON_OF = {"coco18": "openpose18", "mpii15": "mpii15", "body25": "body25"}  # as paper 000 names them
 SMOOTH_PX = 3.0  # of maps before peaks are looked for, px of the network's image (published code)
@@ -275,21 +271,6 @@ def validate(model, settings, stills):
     }
 
 
-def save_network(model, settings, folder):
-    """Write `model.keras` and `settings.json`."""
-    save_model(model, Path(folder) / "model.keras")
-    write_text(Path(folder) / "settings.json", json.dumps(asdict(settings), indent=1) + "\n")
-
-
 def load_network(folder):
-    """Model and settings of a saved network.
-
-    Raises
-    ------
-    FileNotFoundError
-        Naming the command that trains it.
-    """
-    folder = Path(folder)
-    path = require(folder / "model.keras", made_by="30_train_openpose")
-    values = json.loads(require(folder / "settings.json", made_by="30_train_openpose").read_text(encoding="utf-8"))
-    return keras.saving.load_model(path, compile=False), Settings(**values)
+    """Model and settings of a network of notebook 30_train_openpose; see `saved_networks.load_network`."""
+    return saved_networks.load_network(folder, Settings, made_by="30_train_openpose")

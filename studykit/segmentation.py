@@ -3,15 +3,15 @@
 Settings in one place, from which the network, its training examples, its losses and its file are made.
 """
 
-import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 
+from studykit import saved_networks
 from studykit.buckets import Buckets, padded_size
 from studykit.joint_maps import JOINTS, encode_joints
 from studykit.losses import MaskedMeanSquaredError, PixelCrossEntropy, SoftDice
@@ -19,10 +19,9 @@ from studykit.metrics import head_length_px
 from studykit.models.harmonic import harmonic_unet
 from studykit.models.joint_heads import mask_and_joints_head
 from studykit.models.unet import unet
-from studykit.report import require, write_text
 from studykit.skeletons import SKELETONS
 from studykit.stills import Augmentation, Batches, StillSet, known_share, rescale, warp, with_skeleton
-from studykit.training import compile_model, fit, save_model
+from studykit.training import compile_model, fit
 
 ARCHITECTURES = {"unet": unet, "harmonic": harmonic_unet}
 LOSSES = {"mask": SoftDice, "joint_map": MaskedMeanSquaredError, "joints": PixelCrossEntropy}
@@ -358,22 +357,6 @@ def dice(mask, predicted):
     return float(2 * (mask * predicted).sum() / total) if total else 1.0
 
 
-def save_network(model, settings, folder):
-    """Write `model.keras` and `settings.json`."""
-    save_model(model, Path(folder) / "model.keras")
-    write_text(Path(folder) / "settings.json", json.dumps(asdict(settings), indent=1) + "\n")
-
-
 def load_network(folder):
-    """Network and settings as saved.
-
-    Raises
-    ------
-    FileNotFoundError
-        Naming the command that trains it.
-    """
-    folder = Path(folder)
-    path = require(folder / "model.keras", made_by="10_train_segmentation")
-    values = json.loads(require(folder / "settings.json", made_by="10_train_segmentation").read_text(encoding="utf-8"))
-    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return keras.saving.load_model(path, compile=False), Settings(**values | lists)
+    """Model and settings of a network of notebook 10_train_segmentation; see `saved_networks.load_network`."""
+    return saved_networks.load_network(folder, Settings, made_by="10_train_segmentation")

@@ -3,22 +3,18 @@
 Settings in one place, from which the network, its training examples, its reading of maps and its file are made.
 """
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 
+from studykit import saved_networks
 from studykit.models.deepercut import LOCREF_STDEV, STRIDE, deepercut, offset_loss, score_loss
 from studykit.predict import Predictor
-from studykit.report import require, write_text
 from studykit.skeletons import SKELETONS
 from studykit.stills import Augmentation, warp
 from studykit.targets import decode_scores, score_targets
-from studykit.training import save_model
 
 
 @dataclass(frozen=True)
@@ -150,12 +146,6 @@ def scale_for(stills, body_px):
     return float(np.round(body_px / np.median(heights), 4))
 
 
-def save_network(model, settings, folder):
-    """Write `model.keras` and `settings.json`."""
-    save_model(model, Path(folder) / "model.keras")
-    write_text(Path(folder) / "settings.json", json.dumps(asdict(settings), indent=1) + "\n")
-
-
 def load_network(folder, candidates=1):
     """Predictor and settings of a saved network.
 
@@ -170,11 +160,8 @@ def load_network(folder, candidates=1):
     FileNotFoundError
         Naming the command that trains it.
     """
-    folder = Path(folder)
-    path = require(folder / "model.keras", made_by="40_train_views")
-    values = json.loads(require(folder / "settings.json", made_by="40_train_views").read_text(encoding="utf-8"))
-    settings = Settings(**values | {"keypoints": tuple(values["keypoints"])})
-    return settings.predictor(keras.saving.load_model(path, compile=False), candidates), settings
+    model, settings = saved_networks.load_network(folder, Settings, made_by="40_train_views")
+    return settings.predictor(model, candidates), settings
 
 
 def still_errors(model, settings, stills, batch_size=16):

@@ -14,7 +14,6 @@ from studykit.keypoint_network import (
     in_memory,
     load_network,
     predict_stills,
-    save_network,
     validate,
 )
 from studykit.keypoint_scores import (
@@ -30,6 +29,7 @@ from studykit.metrics import coco_truth, mse_normalised
 from studykit.models.cost import count_parameters, multiply_adds
 from studykit.models.regression_cnn import regression_cnn
 from studykit.models.vit import vit
+from studykit.saved_networks import save_network
 from studykit.skeletons import SKELETONS
 from studykit.stills import Batches
 from studykit.training import compile_model, fit

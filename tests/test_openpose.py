@@ -10,9 +10,10 @@ import pytest
 from studykit.grouping import find_peaks
 from studykit.models.cost import memory_mb
 from studykit.models.openpose import final_maps, openpose
-from studykit.openpose_network import Settings, find_people, load_network, multi_scale_maps, pictures, save_network
+from studykit.openpose_network import Settings, find_people, load_network, multi_scale_maps, pictures
 from studykit.openpose_scores import guess_missing, scene_scores, single_scores, surest_person
 from studykit.paf import confidence_maps
+from studykit.saved_networks import save_network
 from studykit.skeletons import SKELETONS
 from studykit.stills import Batches, Still, StillSet
 from studykit.training import compile_model

@@ -9,6 +9,7 @@ import pytest
 
 from studykit.buckets import Buckets
 from studykit.gaitlab import simulate_stills
+from studykit.saved_networks import save_network
 from studykit.segmentation import (
     LOSSES,
     Settings,
@@ -16,7 +17,6 @@ from studykit.segmentation import (
     load_network,
     predict,
     prepare,
-    save_network,
     score,
     start_from,
     train,
