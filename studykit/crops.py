@@ -111,3 +111,41 @@ class PersonCrop:
         low, high = self.augmentation.scale
         drawn = replace(self.augmentation, scale=(fit * low, fit * high), centre="box")
         return drawn(replace(still, box=box, mask=None), keypoints, rng)
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """How training crops are drawn; the part that the settings of networks share, whose `size` is the crop's, px.
+
+    Attributes
+    ----------
+    padding : float
+        The crop shows this many times the box: the person's, or the one around everybody in the picture.
+    zoom : float
+        Crops are enlarged or shrunk by up to this factor.
+    rotation_deg, shift, flip, colour, blur_px, noise
+        See `stills.Augmentation`.
+    """
+
+    padding: float = PADDING
+    zoom: float = 1.3
+    rotation_deg: float = 30.0
+    shift: float = 0.05
+    flip: float = 0.5
+    colour: float = 0.5
+    blur_px: float = 0.5
+    noise: float = 4.0
+
+    def augmentation(self):
+        """How training crops are drawn."""
+        drawn = Augmentation(
+            *self.size,
+            scale=(1 / self.zoom, self.zoom),
+            rotation_deg=self.rotation_deg,
+            shift=self.shift,
+            flip=self.flip,
+            colour=self.colour,
+            blur_px=self.blur_px,
+            noise=self.noise,
+        )
+        return PersonCrop(drawn, self.padding)

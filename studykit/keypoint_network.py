@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from studykit import saved_networks
-from studykit.crops import PADDING, PersonCrop, crop, uncrop
+from studykit.crops import CropSettings, crop, uncrop
 from studykit.decoding import heatmap_peaks, merge_flipped
 from studykit.losses import MaskedMeanSquaredError
 from studykit.metrics import pck, torso_length_px
@@ -18,14 +18,14 @@ from studykit.models.regression_cnn import regression_cnn
 from studykit.models.simple_baseline import STRIDE, simple_baseline
 from studykit.models.vit import vit
 from studykit.skeletons import SKELETONS, flip_order
-from studykit.stills import Augmentation, StillSet
+from studykit.stills import StillSet
 from studykit.targets import gaussian_maps
 
 MODELS = ("regression_cnn", "simple_baseline", "hourglass", "vit")
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(CropSettings):
     """Everything that a network, its examples and its reading depend on.
 
     Attributes
@@ -46,14 +46,12 @@ class Settings:
     stacks : int
         Of hourglass.
     crop_width_px, crop_height_px : int
-    padding : float
-        The crop shows this many times the person's box.
     sigma_px : float
         Of the Gaussian targets, px of the crop (Xiao et al.: 8 px of 256 x 192).
     batch_momentum : float
         Of the running means of batch normalisation.
-    zoom, rotation_deg, shift, flip, colour, blur_px, noise
-        Augmentation, see `stills.Augmentation`.
+    padding, zoom, rotation_deg, shift, flip, colour, blur_px, noise
+        See `crops.CropSettings`.
     """
 
     model: str = "simple_baseline"
@@ -66,16 +64,8 @@ class Settings:
     stacks: int = 2
     crop_width_px: int = 96
     crop_height_px: int = 128
-    padding: float = PADDING
     sigma_px: float = 6.0
     batch_momentum: float = 0.9
-    zoom: float = 1.3
-    rotation_deg: float = 30.0
-    shift: float = 0.05
-    flip: float = 0.5
-    colour: float = 0.5
-    blur_px: float = 0.5
-    noise: float = 4.0
 
     def __post_init__(self):
         if self.model not in MODELS:
@@ -115,20 +105,6 @@ class Settings:
     def losses(self, model):
         """Squared error over known keypoints, one a output (intermediate supervision)."""
         return {name: MaskedMeanSquaredError() for name in model.output} if self.heatmaps else MaskedMeanSquaredError()
-
-    def augmentation(self):
-        """How training crops are drawn."""
-        drawn = Augmentation(
-            *self.size,
-            scale=(1 / self.zoom, self.zoom),
-            rotation_deg=self.rotation_deg,
-            shift=self.shift,
-            flip=self.flip,
-            colour=self.colour,
-            blur_px=self.blur_px,
-            noise=self.noise,
-        )
-        return PersonCrop(drawn, self.padding)
 
     def encode(self, stills):
         """Stills of the crop's size as the network's inputs and targets."""

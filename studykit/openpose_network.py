@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 
 from studykit import saved_networks
-from studykit.crops import PersonCrop, crop, person_box
+from studykit.crops import CropSettings, crop, person_box
 from studykit.grouping import group, limb_numbers
 from studykit.losses import MaskedMeanSquaredError
 from studykit.models.openpose import STAGES, STRIDE, openpose
 from studykit.openpose_scores import shared_pck, surest_person
 from studykit.paf import affinity_fields, confidence_maps
 from studykit.skeletons import SKELETONS
-from studykit.stills import Augmentation, StillSet, warp_image, with_skeleton
+from studykit.stills import StillSet, warp_image, with_skeleton
 
 SKELETON_OF = {"coco18": "openpose18", "mpii15": "mpii15", "body25": "body25"}  # as paper 000 names them
 SMOOTH_PX = 3.0  # of maps before peaks are looked for, px of the network's image (published code)
@@ -25,7 +25,7 @@ PAD_VALUE = 128  # grey beyond the picture's edge (paper 000, section 4)
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(CropSettings):
     """Everything that a network, its examples and its reading depend on.
 
     Attributes
@@ -35,12 +35,10 @@ class Settings:
         See `models.openpose`; stages 0: as published.
     size_px : int
         Width and height of training examples, a multiple of 8 (paper: 368).
-    padding : float
-        Training examples show this many times the box around everybody in the picture.
     sigma_px, reach_px : float
         Of the Gaussians, and of the fields to either side of a limb, network px (published: 7 and 8).
-    zoom, rotation_deg, shift, flip, colour, blur_px, noise
-        Augmentation, see `stills.Augmentation`.
+    padding, zoom, rotation_deg, shift, flip, colour, blur_px, noise
+        See `crops.CropSettings`.
     """
 
     skeleton: str = "coco18"
@@ -54,19 +52,17 @@ class Settings:
     padding: float = 1.2
     sigma_px: float = 7.0
     reach_px: float = 8.0
-    zoom: float = 1.3
-    rotation_deg: float = 30.0
-    shift: float = 0.05
-    flip: float = 0.5
-    colour: float = 0.5
-    blur_px: float = 0.5
-    noise: float = 4.0
 
     def __post_init__(self):
         if self.skeleton not in SKELETON_OF:
             raise ValueError(f"skeleton: expected one of {', '.join(SKELETON_OF)}, got {self.skeleton!r}")
         if self.size_px % STRIDE or self.size_px < 3 * STRIDE:
             raise ValueError(f"size_px: expected a multiple of {STRIDE} from {3 * STRIDE}, got {self.size_px}")
+
+    @property
+    def size(self):
+        """Width and height of training examples, px."""
+        return self.size_px, self.size_px
 
     @property
     def keypoints(self):
@@ -95,21 +91,6 @@ class Settings:
     def losses(self, model):
         """Squared error of both branches after every stage (Cao et al. 2017, equation 5), as means over cells."""
         return {name: MaskedMeanSquaredError() for name in model.output}
-
-    def augmentation(self):
-        """How training examples are drawn."""
-        drawn = Augmentation(
-            self.size_px,
-            self.size_px,
-            scale=(1 / self.zoom, self.zoom),
-            rotation_deg=self.rotation_deg,
-            shift=self.shift,
-            flip=self.flip,
-            colour=self.colour,
-            blur_px=self.blur_px,
-            noise=self.noise,
-        )
-        return PersonCrop(drawn, self.padding)
 
     def encode(self, stills):
         """Pictures of the examples' size, as from `pictures`, as the network's inputs and targets, by output."""
@@ -258,8 +239,7 @@ def validate(model, settings, stills):
     dict
         validation_loss, of the last stage, and validation_pck.
     """
-    size = settings.size_px
-    crops = [crop(still, size, size, settings.padding)[0] for still in with_skeleton(stills, settings.keypoints)]
+    crops = [crop(still, *settings.size, settings.padding)[0] for still in with_skeleton(stills, settings.keypoints)]
     images, targets = settings.encode(crops)
     outputs = model.predict_on_batch(images)
     loss = sum(float(np.mean((outputs[name] - targets[name]) ** 2)) for name in outputs)
