@@ -19,13 +19,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 
+from studykit.batches import Batches
 from studykit.datasets.lsp import lsp_stills
 from studykit.gaitlab import simulate_stills
 from studykit.keypoint_network import Settings, in_memory, predict_stills
 from studykit.keypoint_scores import truth_points
 from studykit.metrics import pck, torso_length_px
 from studykit.skeletons import SKELETONS
-from studykit.stills import Batches
 from studykit.training import compile_model, fit
 
 LSP14 = SKELETONS["lsp14"].keypoints

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from studykit.augmentation import Augmentation
 from studykit.crops import person_box, uncrop
 from studykit.keypoint_network import Settings
-from studykit.stills import Augmentation, flip, warp
+from studykit.stills import flip, warp
 
 
 @dataclass(frozen=True)
 class JointCrop:
-    """Random sub-images around joints; takes the place of an `Augmentation` in `stills.Batches`.
+    """Random sub-images around joints; takes the place of an `Augmentation` in `batches.Batches`.
 
     Attributes
     ----------

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from studykit.stills import Augmentation, warp
+from studykit.augmentation import Augmentation
+from studykit.stills import warp
 
 PADDING = 1.25  # room around the box (Xiao et al. 2018, published code, `lib/dataset/coco.py`)
 
@@ -92,7 +93,7 @@ def uncrop(points, matrix):
 
 @dataclass(frozen=True)
 class PersonCrop:
-    """Random crops around a person's box; takes the place of an `Augmentation` in `stills.Batches`.
+    """Random crops around a person's box; takes the place of an `Augmentation` in `batches.Batches`.
 
     Attributes
     ----------
@@ -124,7 +125,7 @@ class CropSettings:
     zoom : float
         Crops are enlarged or shrunk by up to this factor.
     rotation_deg, shift, flip, colour, blur_px, noise
-        See `stills.Augmentation`.
+        See `augmentation.Augmentation`.
     """
 
     padding: float = PADDING

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from studykit import saved_networks
+from studykit.augmentation import Augmentation
+from studykit.batches import Batches
 from studykit.buckets import Buckets, padded_size
 from studykit.joint_maps import JOINTS, encode_joints
 from studykit.losses import MaskedMeanSquaredError, PixelCrossEntropy, SoftDice
@@ -20,7 +22,7 @@ from studykit.models.harmonic import harmonic_unet
 from studykit.models.joint_heads import mask_and_joints_head
 from studykit.models.unet import unet
 from studykit.skeletons import SKELETONS
-from studykit.stills import Augmentation, Batches, StillSet, known_share, rescale, warp, with_skeleton
+from studykit.stills import StillSet, known_share, rescale, warp, with_skeleton
 from studykit.training import compile_model, fit
 
 ARCHITECTURES = {"unet": unet, "harmonic": harmonic_unet}

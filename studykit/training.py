@@ -101,7 +101,7 @@ def fit(
     model : keras.Model
         Compiled, its weights drawn from a seed.
     batches : sequence
-        ``batches[n] -> (inputs, targets)`` for step n, always the same, such as `stills.Batches`.
+        ``batches[n] -> (inputs, targets)`` for step n, always the same, such as `batches.Batches`.
     steps : int
     checkpoint : path-like
         Where to keep weights, optimizer and step; removed when the training is complete.

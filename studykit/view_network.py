@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from studykit import saved_networks
+from studykit.augmentation import Augmentation
 from studykit.models.deepercut import LOCREF_STDEV, STRIDE, deepercut, offset_loss, score_loss
 from studykit.predict import Predictor
 from studykit.skeletons import SKELETONS
-from studykit.stills import Augmentation, warp
+from studykit.stills import warp
 from studykit.targets import decode_scores, score_targets
 
 
@@ -40,7 +41,7 @@ class Settings:
     zoom : float
         Training examples are enlarged or shrunk by up to this factor.
     rotation_deg, stretch, shift, anywhere, colour, blur_px, noise
-        See `stills.Augmentation`. Never flipped: near and far leg must stay what they are.
+        See `augmentation.Augmentation`. Never flipped: near and far leg must stay what they are.
     """
 
     keypoints: tuple = SKELETONS["gait6"].keypoints

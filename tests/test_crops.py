@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from studykit.augmentation import Augmentation
 from studykit.crops import PersonCrop, crop, crop_matrix, person_box, uncrop
 from studykit.gaitlab import simulate_stills
 from studykit.skeletons import SKELETONS
-from studykit.stills import Augmentation, Still
+from studykit.stills import Still
 
 LSP = SKELETONS["lsp14"].keypoints
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from studykit.batches import Batches
 from studykit.cascade import JointCrop, refine, second_stage
 from studykit.crops import crop
 from studykit.gaitlab import simulate_stills
@@ -31,7 +32,6 @@ from studykit.models.regression_cnn import regression_cnn
 from studykit.models.vit import vit
 from studykit.saved_networks import save_network
 from studykit.skeletons import SKELETONS
-from studykit.stills import Batches
 from studykit.training import compile_model, fit
 
 LSP = SKELETONS["lsp14"].keypoints

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from studykit.batches import Batches
 from studykit.grouping import find_peaks
 from studykit.models.cost import memory_mb
 from studykit.models.openpose import final_maps, openpose
@@ -15,7 +16,7 @@ from studykit.openpose_scores import guess_missing, scene_scores, single_scores,
 from studykit.paf import confidence_maps
 from studykit.saved_networks import save_network
 from studykit.skeletons import SKELETONS
-from studykit.stills import Batches, Still, StillSet
+from studykit.stills import Still, StillSet
 from studykit.training import compile_model
 
 TINY = Settings(width=0.1, features=8, size_px=32)

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
+from studykit.augmentation import Augmentation
+from studykit.batches import Batches
 from studykit.gaitlab.stills import mask_box
 from studykit.skeletons import SKELETONS
 from studykit.stills import (
-    Augmentation,
     Still,
     StillSet,
     count_known,
@@ -159,8 +160,6 @@ def test_split_shares_no_participant():
 
 
 def test_batches_repeat_exactly_and_take_every_still_once_a_pass():
-    from studykit.stills import Batches
-
     stills = StillSet([dotted_still(n) for n in range(6)], NAMES)
     shake = Augmentation(64, 64)
 
@@ -183,5 +182,5 @@ def test_faults_of_a_still_are_told_together():
 
 
 def test_stills_need_no_keras():
-    code = "import sys, studykit.stills; sys.exit('keras' in sys.modules)"
+    code = "import sys, studykit.augmentation, studykit.stills; sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
