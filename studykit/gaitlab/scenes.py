@@ -1,7 +1,5 @@
 """Pictures of several simulated people who stand before one another, each labelled as far as he or she is seen."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -57,7 +55,7 @@ def simulate_scenes(n, seed=20, size=256, skeleton="lsp14", groups=None, most=4)
     ValueError
         If a number is too small, or the skeleton unknown.
     """
-    from studykit.stills import StillSet
+    from studykit.stills import Made, Still, StillSet
 
     groups = [list(group) for group in (groups or [range(max(n, most))])]
     if n < len(groups) or size < 32 or most < 1 or seed < 0 or not all(groups):
@@ -73,37 +71,23 @@ def simulate_scenes(n, seed=20, size=256, skeleton="lsp14", groups=None, most=4)
         count = min(int(rng.integers(1, most + 1)), len(group))
         bodies = tuple(int(body) for body in rng.permutation(group)[:count])
         people += [(number, bodies, place) for place in range(count)]
-    stills = _Scenes(tuple(people), seed, size, point_names(skeleton))
+    names = point_names(skeleton)
+    rows = [POINTS.index(name) for name in names]
+
+    def draw(person):
+        number, bodies, place = person
+        image, masks, points = _draw(seed, number, bodies, size)
+        mask = masks[place].copy()
+        source = f"gaitlab scene {number}, person {place}, seed {seed}"
+        name = person_name(bodies[place])
+        return Still(image.copy(), points[place][rows], mask, mask_box(mask), name, source, _name(number))
+
     participants = [person_name(bodies[place]) for _, bodies, place in people]
-    return StillSet(stills, stills.keypoints, participants, [_name(number) for number, *_ in people])
+    return StillSet(Made(people, draw), names, participants, [_name(number) for number, *_ in people])
 
 
 def _name(number):
     return f"scene-{number:05d}"
-
-
-@dataclass(frozen=True)
-class _Scenes(Sequence):
-    """One person of one picture each, drawn on demand; people are (picture, its bodies, place among them)."""
-
-    people: tuple
-    seed: int
-    size: int
-    keypoints: tuple
-
-    def __len__(self):
-        return len(self.people)
-
-    def __getitem__(self, index):
-        from studykit.stills import Still
-
-        number, bodies, place = self.people[index]
-        image, masks, points = _draw(self.seed, number, bodies, self.size)
-        rows = [POINTS.index(name) for name in self.keypoints]
-        source = f"gaitlab scene {number}, person {place}, seed {self.seed}"
-        name = person_name(bodies[place])
-        mask = masks[place].copy()
-        return Still(image.copy(), points[place][rows], mask, mask_box(mask), name, source, _name(number))
 
 
 @lru_cache(maxsize=4)

@@ -1,7 +1,5 @@
 """Single pictures of single people in many poses, before backgrounds that are nothing in particular."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -46,7 +44,7 @@ def simulate_stills(n, seed=20, size=256, skeleton="lsp14", people=None):
     ValueError
         If a number is too small, or the skeleton unknown.
     """
-    from studykit.stills import StillSet
+    from studykit.stills import Made, Still, StillSet
 
     people = max(1, n // 4) if people is None else people
     if n < 1 or size < 32 or not 1 <= people <= n or seed < 0:
@@ -54,8 +52,16 @@ def simulate_stills(n, seed=20, size=256, skeleton="lsp14", people=None):
             f"expected n from 1, size from 32 px, people from 1 to n and seed from 0, got n={n}, size={size}, "
             f"people={people}, seed={seed}"
         )
-    stills = _Stills(n, seed, size, point_names(skeleton), people)
-    return StillSet(stills, stills.keypoints, [person_name(stills.person(i)) for i in range(n)])
+    names = point_names(skeleton)
+    rows = [POINTS.index(name) for name in names]
+    persons = [index * people // n for index in range(n)]
+
+    def draw(index):
+        image, mask, keypoints = _draw(seed, persons[index], index, size)
+        source = f"gaitlab still {index}, seed {seed}"
+        return Still(image, keypoints[rows], mask, mask_box(mask), person_name(persons[index]), source)
+
+    return StillSet(Made(range(n), draw), names, [person_name(person) for person in persons])
 
 
 def point_names(skeleton):
@@ -69,36 +75,6 @@ def point_names(skeleton):
 def person_name(number):
     """The participant's name of a body."""
     return f"person-{number:04d}"
-
-
-@dataclass(frozen=True)
-class _Stills(Sequence):
-    """Stills drawn on demand."""
-
-    n: int
-    seed: int
-    size: int
-    keypoints: tuple
-    people: int
-
-    def __len__(self):
-        return self.n
-
-    def person(self, index):
-        """Number of the person in a still."""
-        return index * self.people // self.n
-
-    def __getitem__(self, index):
-        from studykit.stills import Still
-
-        if not -self.n <= index < self.n:
-            raise IndexError(index)
-        index %= self.n
-        person = self.person(index)
-        image, mask, keypoints = _draw(self.seed, person, index, self.size)
-        rows = [POINTS.index(name) for name in self.keypoints]
-        source = f"gaitlab still {index}, seed {self.seed}"
-        return Still(image, keypoints[rows], mask, mask_box(mask), person_name(person), source)
 
 
 def mask_box(mask):
