@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 
-from studykit.datasets.fetch import require_source
+from studykit.datasets.fetch import require_images, require_source
 from studykit.skeletons import SKELETONS
 from studykit.still_files import read_image
 from studykit.stills import Made, Still, StillSet, mark_outside
@@ -43,14 +43,8 @@ def coco_stills(folder, part="train2017"):
     file = f"annotations/person_keypoints_{part}.json"
     folder = require_source("coco", folder, part, file)
     images, people = _people(folder / file)
-    lost = sorted(
-        {images[row["image_id"]]["file_name"] for row in people} - {p.name for p in (folder / part).iterdir()}
-    )
-    if lost:
-        raise FileNotFoundError(
-            f"{folder / part}: expected the images of all annotated people, got {len(lost)} less, such as {lost[0]}; "
-            "unpack the data set again"
-        )
+    files = [images[row["image_id"]]["file_name"] for row in people]
+    require_images(folder / part, files, "the images of all annotated people")
     count = Counter(row["image_id"] for row in people)
     names = [f"coco-{row['image_id']:012d}" for row in people]
     scenes = [name if count[row["image_id"]] > 1 else "" for name, row in zip(names, people, strict=True)]

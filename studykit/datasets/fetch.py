@@ -111,6 +111,29 @@ def require_source(name, folder, *parts):
     return folder
 
 
+def require_images(folder, names, expected):
+    """Make sure that images lie in a folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    names : iterable of str
+        Of their files.
+    expected : str
+        What they are, for the message.
+
+    Raises
+    ------
+    FileNotFoundError
+        Naming the first that is not there.
+    """
+    lost = sorted(set(names) - {path.name for path in folder.iterdir()})
+    if lost:
+        raise FileNotFoundError(
+            f"{folder}: expected {expected}, got {len(lost)} less, such as {lost[0]}; unpack the data set again"
+        )
+
+
 def read_mat(path, variable, **options):
     """One variable of a MATLAB file, by `scipy.io.loadmat`.
 

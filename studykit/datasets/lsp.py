@@ -6,7 +6,7 @@ Both hold `images/` and `joints.mat`. In LSP the array is (3, 14, N) and its fla
 
 import numpy as np
 
-from studykit.datasets.fetch import read_mat, require_source
+from studykit.datasets.fetch import read_mat, require_images, require_source
 from studykit.skeletons import SKELETONS
 from studykit.still_files import read_image, read_mask
 from studykit.stills import Made, Still, StillSet, known_box, mark_outside
@@ -42,13 +42,8 @@ def lsp_stills(folder, name="lsp"):
     folder = require_source(name, folder, "images", "joints.mat")
     points = _keypoints(folder / "joints.mat", name)
     names = [f"im{number + 1:0{_DIGITS[name]}d}" for number in range(len(points))]
-    there = {path.name for path in (folder / "images").iterdir()}
-    lost = [stem for stem in names if f"{stem}.jpg" not in there]
-    if lost:
-        raise FileNotFoundError(
-            f"{folder / 'images'}: expected {len(names)} images as joints.mat has people, got {len(lost)} less, such "
-            f"as {lost[0]}.jpg; unpack the data set again"
-        )
+    expected = f"{len(names)} images as joints.mat has people"
+    require_images(folder / "images", [f"{stem}.jpg" for stem in names], expected)
 
     def read(number):
         stem = names[number]

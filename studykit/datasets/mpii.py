@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 
-from studykit.datasets.fetch import read_mat, require_source
+from studykit.datasets.fetch import read_mat, require_images, require_source
 from studykit.skeletons import SKELETONS
 from studykit.still_files import read_image
 from studykit.stills import Made, Still, StillSet, known_box, mark_outside
@@ -41,12 +41,7 @@ def mpii_stills(folder):
     folder = require_source("mpii", folder, "images", FILE)
     people = _people(folder / FILE)
     names = Counter(name for name, *_ in people)
-    lost = sorted(set(names) - {path.name for path in (folder / "images").iterdir()})
-    if lost:
-        raise FileNotFoundError(
-            f"{folder / 'images'}: expected {len(names)} annotated images, got {len(lost)} less, such as {lost[0]}; "
-            "unpack the data set again"
-        )
+    require_images(folder / "images", names, f"{len(names)} annotated images")
     scenes = [name if names[name] > 1 else "" for name, *_ in people]
 
     def read(number):
