@@ -63,10 +63,15 @@ def draw_training(history):
         left.semilogy(known.epoch, known[name], label=label, color=colour)
     left.set(xlabel="epoch", ylabel="mean squared error")
     left.legend()
-    known = history.dropna(subset=["validation_pck"])
-    right.plot(known.epoch, 100 * known.validation_pck, "o-", color=VIEW_COLOURS[1], markersize=3)
-    right.set(xlabel="epoch", ylabel="PCK@0.2, validation people, %", ylim=(0, 100))
+    draw_pck(right, history)
     return fig, history
+
+
+def draw_pck(ax, history):
+    """PCK@0.2 of the validation people over the epochs, on given axes."""
+    known = history.dropna(subset=["validation_pck"])
+    ax.plot(known.epoch, 100 * known.validation_pck, "o-", color=VIEW_COLOURS[1], markersize=3)
+    ax.set(xlabel="epoch", ylabel="PCK@0.2, validation people, %", ylim=(0, 100))
 
 
 def draw_overfitting(history, best_epoch, published_epoch=25):

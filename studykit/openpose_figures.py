@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from studykit.figures import TWO_COLUMNS, VIEW_COLOURS
+from studykit.keypoint_figures import draw_pck
 from studykit.skeletons import SKELETONS
 
 
@@ -129,9 +130,7 @@ def draw_losses(history):
                 left.semilogy(history.epoch, history[column], style, color=colour, label=f"{label}, {stage} stage")
     left.set(xlabel="epoch", ylabel="mean squared error")
     left.legend()
-    known = history.dropna(subset=["validation_pck"])
-    right.plot(known.epoch, 100 * known.validation_pck, "o-", color=VIEW_COLOURS[1], markersize=3)
-    right.set(xlabel="epoch", ylabel="PCK@0.2, validation people, %", ylim=(0, 100))
+    draw_pck(right, history)
     return fig, history
 
 
