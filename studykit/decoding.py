@@ -46,9 +46,7 @@ def heatmap_peaks(maps, *, stride=4, method="parabola"):
         if method == "quarter":
             return np.where(middle == best, 0.25 * np.sign(high - low), 0.0)
         low, mid, high = (np.log(np.maximum(v, 1e-10)) for v in (low, mid, high))
-        bend = low - 2 * mid + high
-        shift = np.where(bend < 0, (low - high) / np.where(bend < 0, 2 * bend, 1), 0.0)
-        return (middle + shift - best).clip(-0.5, 0.5)
+        return (middle + vertex(low, mid, high) - best).clip(-0.5, 0.5)
 
     x, y = column.astype(float), row.astype(float)
     if method != "cell":
@@ -56,6 +54,12 @@ def heatmap_peaks(maps, *, stride=4, method="parabola"):
         y += along(h, row, lambda r: maps[image, r, column, joint])
     points = [x * stride + (stride - 1) / 2, y * stride + (stride - 1) / 2, maps[image, row, column, joint]]
     return np.stack(points, axis=-1).astype(np.float32)
+
+
+def vertex(low, middle, high, otherwise=0.0):
+    """Where the parabola through three neighbouring values is highest, from the middle one; `otherwise` if nowhere."""
+    bend = low - 2 * middle + high
+    return np.where(bend < 0, (low - high) / np.where(bend < 0, 2 * bend, 1), otherwise)
 
 
 def merge_flipped(maps, flipped, order):

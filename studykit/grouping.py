@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
+from studykit.decoding import vertex
+
 MATCHINGS = ("optimal", "greedy")
 
 
@@ -58,16 +60,14 @@ def find_peaks(maps, *, stride=8, threshold=0.1, smooth_px=3.0):
         for step in (-1, 0, 1)
         for values in (raw[row, middle_column + step, keypoint], raw[middle_row + step, column, keypoint])
     ]
-    x, y = _vertex(column, middle_column, *logs[0::2]), _vertex(row, middle_row, *logs[1::2])
+    x, y = _between(column, middle_column, *logs[0::2]), _between(row, middle_row, *logs[1::2])
     offset = (stride - 1) / 2
     return np.column_stack([keypoint, x * stride + offset, y * stride + offset, maps[row, column, keypoint]])
 
 
-def _vertex(best, at, low, middle, high):
-    """Where the parabola through the cells around `at` is highest, half a cell from the best at most."""
-    bend = low - 2 * middle + high
-    top = np.where(bend < 0, at + (low - high) / np.where(bend < 0, 2 * bend, 1), best)
-    return top.clip(best - 0.5, best + 0.5)
+def _between(best, middle, *values):
+    """The peak beside the best cell, half a cell from it at most, from the values around the middle one."""
+    return (middle + vertex(*values, otherwise=best - middle)).clip(best - 0.5, best + 0.5)
 
 
 def connect(peaks, fields, limbs, *, stride=8, samples=10, threshold=0.05, share=0.8, matching="optimal"):
