@@ -217,25 +217,3 @@ def settle(model, size=256):
             layer.momentum = 0.0
     model(_smooth_picture(size, 0), training=True)
     return model
-
-
-def multiply_adds(model, size):
-    """Multiplications with an addition in the convolutions for one picture (size, size), counted in its graph.
-
-    Returns
-    -------
-    float
-        NaN on other backends than TensorFlow.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return np.nan
-    import tensorflow as tf
-
-    graph = tf.function(model).get_concrete_function(tf.TensorSpec((1, size, size, 3), tf.float32)).graph
-    total = 0
-    for operation in graph.get_operations():
-        if operation.type in ("Conv2D", "DepthwiseConv2dNative"):
-            height, width, channels, _ = operation.inputs[1].shape
-            inputs = channels if operation.type == "Conv2D" else 1
-            total += np.prod(operation.outputs[0].shape) * height * width * inputs
-    return float(total)

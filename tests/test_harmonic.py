@@ -10,6 +10,7 @@ from scipy.ndimage import rotate
 
 from studykit.losses import SoftDice
 from studykit.models.complex_layers import ComplexConcatenate, ComplexDropout, ComplexReLU, Magnitude
+from studykit.models.cost import multiply_adds
 from studykit.models.harmonic import harmonic_unet
 from studykit.models.harmonic_layers import MODES, HarmonicConv2D, ring_filters
 from studykit.models.unet import unet
@@ -76,6 +77,22 @@ def test_every_mode_is_the_dense_one(rng, mode, kernel_size, filters):
     other(x)
     other.set_weights(dense.get_weights())
     np.testing.assert_allclose(other(x), expected, atol=1e-4)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the graph that is counted is TensorFlow's")
+@pytest.mark.parametrize("mode", MODES)
+def test_multiply_adds_of_the_layers_are_those_of_the_graph(mode):
+    import tensorflow as tf
+
+    for model in (harmonic_unet(widths=(4, 8, 8), kernel_size=5, up_kernel_size=1, mode=mode), unet(widths=(4, 8, 8))):
+        graph = tf.function(model).get_concrete_function(tf.TensorSpec((1, 32, 32, 3), tf.float32)).graph
+        counted = 0
+        for operation in graph.get_operations():
+            if operation.type in ("Conv2D", "DepthwiseConv2dNative"):
+                height, width, channels, _ = operation.inputs[1].shape
+                each = height * width * (channels if operation.type == "Conv2D" else 1)
+                counted += np.prod(operation.outputs[0].shape) * each
+        assert multiply_adds(model, (32, 32, 3)) == counted
 
 
 def test_auto_chooses_by_width():

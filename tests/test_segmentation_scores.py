@@ -10,15 +10,12 @@ import pytest
 
 from studykit import segmentation_figures as figures
 from studykit.gaitlab import simulate_stills
-from studykit.models.cost import multiply_adds as counted_by_layer
 from studykit.models.harmonic import harmonic_unet
-from studykit.models.unet import unet
 from studykit.report import save_table
 from studykit.segmentation import Settings, prepare
 from studykit.segmentation_scores import (
     feature_turn_error,
     judge,
-    multiply_adds,
     pck_table,
     read_runs,
     rotation_table,
@@ -58,11 +55,6 @@ def test_features_of_5x5_filters_turn_by_30_degrees_to_one_percent():
     model = harmonic_unet(widths=(4, 8, 8), kernel_size=5)
     assert feature_turn_error(model, "features", 30, size=128) < 0.01
     assert feature_turn_error(settle(model, size=128), "features", 90, size=128) < 1e-4
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the graph that is counted is TensorFlow's")
-def test_multiply_adds_of_the_graph_are_those_of_the_layers():
-    assert multiply_adds(unet(widths=(4, 8, 8)), 32) == counted_by_layer(unet((32, 32, 3), widths=(4, 8, 8)))
 
 
 def test_runs_are_read_from_their_folders(tmp_path):

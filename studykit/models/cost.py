@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from keras import layers
 
+from studykit.models.harmonic_layers import HarmonicConv2D
+
 
 def count_parameters(model):
     """Trainable parameters."""
@@ -48,6 +50,8 @@ def _layer(layer, given, made):
         return np.prod(layer.kernel.shape) * np.prod(made[1:-1])
     if isinstance(layer, layers.Dense):
         return np.prod(layer.kernel.shape) * np.prod(made[1:-1], initial=1)
+    if isinstance(layer, HarmonicConv2D):
+        return layer.multiply_adds() * np.prod(made[1:-1])
     return 0
 
 

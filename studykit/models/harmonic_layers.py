@@ -147,6 +147,17 @@ class HarmonicConv2D(keras.layers.Layer):
             return self.mode
         return "factored" if self.filters >= 128 else "factored_last"
 
+    def multiply_adds(self):
+        """Multiplications with an addition a pixel, in the mode in use; making the kernels does not count."""
+        square, maps = self.kernel_size**2, self.radial["same"].shape[2]
+        keep, step = (self.rings[kind].shape[-1] for kind in ("round", "cosine"))
+        return {
+            "dense": 4 * square * self.filters * (maps if self.real_input else 4 * maps),
+            "gauss": 12 * square * self.filters * maps,
+            "factored": 4 * maps * (square * (keep + 2 * step) + 2 * self.filters * (keep + step)),
+            "factored_last": 4 * self.filters * (square + 2 * maps) * (keep + 2 * step),
+        }[self.computed_as()]
+
     def call(self, x):
         """(batch, height, width, channels) to (batch, height, width, 4 filters)."""
         return getattr(self, "_" + self.computed_as())(x)
