@@ -10,22 +10,11 @@ import xarray as xr
 
 from studykit import gait
 from studykit.gaitlab import project
+from studykit.published import STENUM
 from studykit.skeletons import LEG, convert
 from studykit.tracks import build_tracks
 from studykit.views import orient
 
-# Stenum, Rossi & Roemmich 2021, PLoS Comput Biol 17:e1008935: mean absolute errors of single steps and strides, real
-# people overground, OpenPose on one sagittal video against three-dimensional motion capture.
-STENUM = {
-    ("heel_strike", "s"): 0.02,
-    ("toe_off", "s"): 0.02,
-    ("stride_time", "s"): 0.02,
-    ("step_length", "m"): 0.049,
-    ("speed", "m_s"): 0.10,
-    ("hip", "deg"): 4.0,
-    ("knee", "deg"): 5.6,
-    ("ankle", "deg"): 7.4,
-}
 _CYCLE_PARAMETERS = ("stride_time_s", "cadence_steps_min", "stance_percent", "stride_length", "step_length", "speed")
 
 

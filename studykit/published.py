@@ -1,6 +1,6 @@
 """What the five papers printed, and where this study has a number to hold beside it.
 
-The numbers of thesis 002's Table 1 stand in `stats.published`, those of Stenum et al. in `known_truth`.
+The numbers of thesis 002's Table 1 stand in `stats.published`.
 """
 
 import json
@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from studykit.figures import LIMB_COLOURS, TWO_COLUMNS
-from studykit.known_truth import STENUM
 from studykit.stats.published import FALSE_POSITIVES_PERCENT, SIGNIFICANT, SUBJECTS
 
 # Paper: who, and on what data its numbers were found.
@@ -22,6 +21,18 @@ PAPERS = {
     "003": ("Altinigne 2019", "LSP, MPII and fashion pictures; masks and joints by Mask-RCNN and OpenPose"),
     "004": ("Saha et al.", "LSP"),
     "Stenum": ("Stenum, Rossi & Roemmich 2021", "real people overground, OpenPose against motion capture"),
+}
+# Stenum, Rossi & Roemmich 2021, PLoS Comput Biol 17:e1008935: mean absolute errors of single steps and strides, real
+# people overground, OpenPose on one sagittal video against three-dimensional motion capture.
+STENUM = {
+    ("heel_strike", "s"): 0.02,
+    ("toe_off", "s"): 0.02,
+    ("stride_time", "s"): 0.02,
+    ("step_length", "m"): 0.049,
+    ("speed", "m_s"): 0.10,
+    ("hip", "deg"): 4.0,
+    ("knee", "deg"): 5.6,
+    ("ankle", "deg"): 7.4,
 }
 _OURS = {
     "none": "",
@@ -127,6 +138,11 @@ def published_values():
         rows.append(("Stenum", "results", what, error, shown, "50_known_truth", f"{name}_mae_{unit}"))
     table = pd.DataFrame(rows, columns=names).astype({"published": float})
     return table.sort_values("paper", kind="stable", ignore_index=True)
+
+
+def published_by(paper):
+    """The numbers of one paper, a pandas.Series by quantity."""
+    return published_values().query("paper == @paper").set_index("quantity").published
 
 
 def beside(reports, dataset, stills):

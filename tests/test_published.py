@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from studykit import published
-from studykit.known_truth import STENUM
 from studykit.metrics import COCO_FIGURES
 from studykit.report import headline, save_table, write_text
 from studykit.stats.published import FALSE_POSITIVES_PERCENT
@@ -32,7 +31,7 @@ def test_every_number_of_the_papers_tables_is_listed_once():
     counts = table.groupby(["paper", "where"]).size()
     # Paper 001: the ten figures of Table 1; 003: two rows by two networks and two times, then Table II's 18 numbers.
     assert counts["001", "Table 1"] == 10 and counts["003", "Table I"] == 6 and counts["003", "Table II"] == 18
-    assert len(table[table.paper == "Stenum"]) == len(STENUM)
+    assert len(table[table.paper == "Stenum"]) == len(published.STENUM)
     assert len(table[table["where"] == "section 2.4"]) == len(FALSE_POSITIVES_PERCENT)
     assert set(table.paper) <= set(published.PAPERS)
 
