@@ -29,7 +29,7 @@ from studykit.files import replacing
 from studykit.lock import alone, say
 from studykit.pages import notebook_page
 from studykit.pictures import lighten
-from studykit.plan import plan
+from studykit.plan import altered, plan
 from studykit.report import write_text
 from studykit.study import project_root, resolve
 
@@ -71,8 +71,8 @@ def execute(config, name, threads=None):
         raise ValueError(f"study {config.name}: expected one of {', '.join(runs)}, got {name!r}")
     run = runs[name]
     reports = resolve(run.parameters["reports"])
-    with alone(run.done.with_name(f".{run.done.name}.lock"), f"{name} of study {config.name}", wait=True):
-        # A run without results is known by what it marks as done: the fingerprints of its tables and figures.
+    with alone(run.done.with_name(f".{run.done.name}.lock"), f"{name} of study {config.name}", wait=True) as lock:
+        # A run without results is known by what it marks as done: the fingerprints of what it found.
         inputs = [result for other in run.reads for result in runs[other].results or [runs[other].done]] + run.files()
         depends = {
             "parameters": run.parameters,
@@ -80,24 +80,25 @@ def execute(config, name, threads=None):
             "inputs": {_shown(path): provenance.file_digest(path) for path in inputs},
         }
         fingerprint = hashlib.blake2b(json.dumps(depends, sort_keys=True).encode(), digest_size=16).hexdigest()
-        record = _earlier(reports / "runs" / f"{name}.json", fingerprint)
-        if record is not None:
+        record = run.record()
+        if record is not None and record["fingerprint"] == fingerprint and not altered(record):
             say(f"{name}: nothing it depends on has changed")
         else:
             say(f"{name}: running")
             try:
-                record = _execute(run, reports, threads or run.threads, {"fingerprint": fingerprint, **depends})
+                record = _execute(run, reports, threads or run.threads, {"fingerprint": fingerprint, **depends}, lock)
             except NotebookFailed as error:
                 write_text(reports / "failed" / f"{name}.txt", f"{error}\n")
                 raise
             say(f"{name}: done in {record['seconds']:.0f} s, {record['peak_memory_gb']:.1f} GB")
         for suffix in (".txt", ".ipynb"):
             (reports / "failed" / f"{name}{suffix}").unlink(missing_ok=True)
-        write_text(run.done, json.dumps(record["outputs"], indent=1) + "\n")
+        found = {path: digest for path, digest in record["outputs"].items() if not path.endswith(".ipynb")}  # has times
+        write_text(run.done, json.dumps(found, indent=1) + "\n")
     return record
 
 
-def _execute(run, reports, threads, depends):
+def _execute(run, reports, threads, depends, lock):
     executed, failed = reports / "notebooks" / f"{run.name}.ipynb", reports / "failed" / f"{run.name}.ipynb"
     executed.parent.mkdir(parents=True, exist_ok=True)
     run.done.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +114,7 @@ def _execute(run, reports, threads, depends):
                 language="python",
                 progress_bar=sys.stderr.isatty(),
                 cwd=run.notebook.parent,
-                kernel_manager_class=_kernel(scratch, threads),
+                kernel_manager_class=_kernel(scratch, threads, lock),
             )
         except (PapermillExecutionError, DeadKernelError) as error:
             _keep(copy, failed)
@@ -129,6 +130,7 @@ def _execute(run, reports, threads, depends):
         write_text(reports / "html" / f"{run.name}.html", notebook_page(notebook, run.name))
         _keep(copy, executed)
     kept = [*run.results, *(reports / kind / run.name for kind in ("tables", "figures"))]
+    kept += [reports / "headline" / f"{run.name}.json", executed]
     record = {
         "run": run.name,
         **depends,
@@ -146,15 +148,6 @@ def _execute(run, reports, threads, depends):
     }
     write_text(reports / "runs" / f"{run.name}.json", json.dumps(record, indent=1) + "\n")
     return record
-
-
-def _earlier(path, fingerprint):
-    """Record of an earlier run on the same code, parameters and inputs, if its results are still as it left them."""
-    if not path.is_file():
-        return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    intact = all(provenance.file_digest(resolve(kept)) == digest for kept, digest in record["outputs"].items())
-    return record if intact and record["fingerprint"] == fingerprint else None
 
 
 def _shown(path):
@@ -187,11 +180,12 @@ def _short_folder():
     return None if len(tempfile.gettempdir()) < 60 else "/tmp"
 
 
-def _kernel(scratch, threads):
+def _kernel(scratch, threads, lock):
     """A kernel manager that starts the running interpreter, over sockets in a folder of its own.
 
     No installed kernelspec is needed; kernels side by side cannot take each other's TCP ports; a user's own IPython
-    start-up files stay out of the study.
+    start-up files stay out of the study. The kernel inherits the lock file: if only this process is killed, the
+    notebook does not start anew before its kernel has gone too.
     """
     spec = KernelSpec(
         argv=[
@@ -230,7 +224,8 @@ def _kernel(scratch, threads):
 
         def start_kernel(self, **kwargs):
             """With what libraries write past Python, such as TensorFlow's greetings, kept from the terminal."""
-            return super().start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **kwargs)
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            return super().start_kernel(**quiet, pass_fds=[lock.fileno()], **kwargs)
 
     return Kernel
 

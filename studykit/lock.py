@@ -15,7 +15,7 @@ def say(sentence):
 
 @contextlib.contextmanager
 def alone(path, what, wait=False):
-    """Hold a lock that ends with this process, however it ends.
+    """Hold a lock that ends with this process, and with those that inherit its file, however they end.
 
     Parameters
     ----------
@@ -25,6 +25,11 @@ def alone(path, what, wait=False):
         What is being done, for the message to others.
     wait : bool
         Wait for the other one rather than refuse.
+
+    Yields
+    ------
+    file
+        The lock file, open.
 
     Raises
     ------
@@ -46,4 +51,4 @@ def alone(path, what, wait=False):
         file.truncate(0)
         file.write(f"process {os.getpid()} since {datetime.now():%Y-%m-%d %H:%M}")
         file.flush()
-        yield
+        yield file

@@ -1,5 +1,6 @@
 """The plan of a study: which notebooks run, with which parameters, on whose results."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from studykit.parameters import read_parameters, validate
-from studykit.provenance import code_digest
+from studykit.provenance import code_digest, file_digest
 from studykit.study import PATH_COLUMNS, project_root, resolve
 
 
@@ -56,6 +57,14 @@ class Run:
     done: Path
     threads: int
     parameters: dict
+
+    def record(self):
+        """What is known about how it was made, as in its `runs/<name>.json`; None where that is gone or damaged."""
+        try:
+            text = (resolve(self.parameters["reports"]) / "runs" / f"{self.name}.json").read_text(encoding="utf-8")
+            return json.loads(text)
+        except (OSError, ValueError):
+            return None
 
     def code(self):
         """Fingerprint of the notebook's cells and of the modules that it uses."""
@@ -147,8 +156,13 @@ def _run(name, entry, variants, part, config):
     )
 
 
+def altered(record):
+    """Names of what a run left and is no longer as it left it, by the fingerprints in its record."""
+    return [Path(path).name for path, digest in record["outputs"].items() if file_digest(resolve(path)) != digest]
+
+
 def forget_lost(runs):
-    """Unmark runs whose results have been removed, so that they are made again.
+    """Unmark runs whose results have been removed or damaged, so that they are made again.
 
     Parameters
     ----------
@@ -161,8 +175,19 @@ def forget_lost(runs):
     """
     said = []
     for run in runs.values():
-        lost = [path.name for path in run.results if not path.exists()]
-        if lost and run.done.exists():
+        if run.done.exists() and (fault := _fault(run)):
             run.done.unlink()
-            said.append(f"{run.name}: {', '.join(lost)} is no longer there; it will be made again")
+            said.append(f"{run.name}: {fault}; it will be made again")
     return said
+
+
+def _fault(run):
+    """What is wrong with the results of a run, in words; "" if nothing is."""
+    if lost := [path.name for path in run.results if not path.exists()]:
+        return f"{', '.join(lost)} is no longer there"
+    record = run.record()
+    if record is None:
+        return "its record is gone or damaged"
+    if damaged := altered(record):
+        return f"{', '.join(damaged)} is not as it was left"
+    return ""

@@ -48,7 +48,8 @@ def test_notebook_leaves_its_copy_page_and_record(root, monkeypatch):
     assert said == [f"{sys.executable} 2 0\n"]
     assert json.loads((reports / "runs/10_numbers.json").read_text()) == record
     assert record["parameters"] == {"seed": 1, "derived": "data/derived/tiny", "reports": "reports/tiny"}
-    assert record["outputs"] == {"data/derived/tiny/numbers": file_digest(root / "data/derived/tiny/numbers")}
+    left = ["data/derived/tiny/numbers", "reports/tiny/notebooks/10_numbers.ipynb"]
+    assert record["outputs"] == {path: file_digest(root / path) for path in left}
     assert record["threads"] == 2 and record["backend"] is None and record["versions"]["numpy"]
     assert 0.4 < record["peak_memory_gb"] < 1.5  # and the interpreter
     assert 0.5 < record["seconds"] < 120
@@ -121,6 +122,28 @@ def test_a_lost_result_unmarks_its_run(root):
     run.done.touch()
     assert forget_lost(runs) == ["20_doubles: doubles.csv is no longer there; it will be made again"]
     assert not run.done.exists() and forget_lost(runs) == []
+
+
+def test_a_damaged_file_unmarks_its_run(root):
+    settings = config(root)
+    for name in (runs := plan(settings)):
+        execute(settings, name)
+    assert forget_lost(runs) == []
+    left = {
+        "numbers.json": (root / "data/derived/tiny/numbers/numbers.json", "10_numbers: numbers is not as it was left"),
+        "doubles.csv": (root / "reports/tiny/tables/20_doubles/doubles.csv", "20_doubles: 20_doubles is not as it was"),
+        "notebook": (root / "reports/tiny/notebooks/30_sum.ipynb", "30_sum: 30_sum.ipynb is not as it was left"),
+        "headline": (root / "reports/tiny/headline/30_sum.json", "30_sum: 30_sum.json is not as it was left"),
+        "record": (root / "reports/tiny/runs/30_sum.json", "30_sum: its record is gone or damaged"),
+    }
+    for path, sentence in left.values():
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        said = forget_lost(runs)
+        assert len(said) == 1 and said[0].startswith(sentence)
+        run = runs[said[0].partition(":")[0]]
+        execute(settings, run.name)
+        assert path.is_file() and run.done.exists() and forget_lost(runs) == []
 
 
 def test_modules_are_followed_through_every_kind_of_import(tmp_path):
