@@ -4,6 +4,7 @@
 #   make study [SCALE=smoke|default|paper|cmu|pose2sim|my_study] [CORES=2]
 SCALE ?= default
 CORES ?= 2
+SEEDS ?= 2 3
 
 LOCK := $(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 FIND_PYTHON = for p in python3.11 python3 python; do \
@@ -19,7 +20,7 @@ BIN := .venv/bin
 READY := .venv/ready-$(LOCK)
 endif
 
-.PHONY: study report test test-lab lab benchmark lock clean setup conda-ready
+.PHONY: study report test test-lab test-faults lab benchmark check-results expected lock clean setup conda-ready
 
 study: $(READY)
 	@$(BIN)/studykit study $(SCALE) --cores $(CORES)
@@ -37,11 +38,25 @@ test: $(READY)
 test-lab: $(READY)
 	$(BIN)/python -m pytest -m lab
 
+# What may go wrong while a study runs: kills, a full disk, damaged files and more. 10 minutes.
+test-faults: $(READY)
+	$(BIN)/python -m pytest -m faults
+
 lab: $(READY)
 	@$(BIN)/jupyter lab notebooks
 
 benchmark: $(READY)
 	@$(BIN)/studykit benchmark
+
+check-results: $(READY)
+	@$(BIN)/studykit check-results $(SCALE)
+
+# The study once more for each of SEEDS; what all of them found is what check-results expects.
+expected: $(READY)
+	@for seed in $(SEEDS); do other=$(SCALE)-seed$$seed; \
+	  sed "s/^name: .*/name: $$other/; s/^seed: .*/seed: $$seed/" config/$(SCALE).yaml > config/$$other.yaml && \
+	  $(BIN)/studykit study $$other --cores $(CORES) || exit 1; done
+	@$(BIN)/studykit expect $(SCALE) $(SEEDS:%=$(SCALE)-seed%)
 
 # Without index addresses, so that everybody's own package index serves it.
 lock: $(READY)

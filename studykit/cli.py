@@ -38,6 +38,13 @@ def _parser():
     report = _command(commands, "report", _report, "rebuild a study's index.html and summary.json")
     report.add_argument("config", nargs="?", default="default")
 
+    results = _command(commands, "check-results", _check_results, "say which numbers of a study have moved")
+    results.add_argument("config", nargs="?", default="default")
+
+    expecting = _command(commands, "expect", _expect, "keep what finished studies found as what to expect of a scale")
+    expecting.add_argument("config", help="the scale")
+    expecting.add_argument("others", nargs="*", metavar="STUDY", help="studies of the same scale with other seeds")
+
     simulate = _command(commands, "simulate", _simulate, "film simulated people with the two-camera laboratory")
     simulate.add_argument("folder", help="receives study.csv, videos, truth")
     simulate.add_argument("--participants", type=int, default=4)
@@ -91,6 +98,10 @@ def _study(options):
     path, root = _config_path(options.config), project_root()
     config = load_config(path)
     runs = plan(config)
+    if not os.access(root, os.W_OK):
+        raise OSError(
+            f"{root}: expected a folder to write in, got a read-only one; clone the project into one of yours"
+        )
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "workflow" / "Snakefile")]
     command += ["--directory", str(root), "--config", f"study={path}", "--cores", str(options.cores)]
     # Locking is ours, so that a killed study leaves no lock behind; code counts by what it means, see plan.Run.code.
@@ -130,6 +141,39 @@ def _report(options):
     from studykit.study import load_config
 
     write_study_page(load_config(_config_path(options.config)))
+
+
+def _check_results(options):
+    from studykit.expected import moved, read_expected, read_numbers
+
+    expected = read_expected(_expected_path(options))
+    said = moved(read_numbers(_summary_path(options.config)), expected)
+    print(*said, sep="\n", end="\n" * bool(said))
+    print(f"{options.config}: {len(said)} numbers have moved, {len(expected)} were expected")
+    return 1 if said else 0
+
+
+def _expect(options):
+    from studykit.expected import expect, read_numbers
+    from studykit.report import save_table
+
+    path = _expected_path(options)
+    table = expect([read_numbers(_summary_path(name)) for name in (options.config, *options.others)])
+    save_table(table, path.with_suffix(""))
+    print(f"{path}: {len(table)} numbers of {1 + len(options.others)} seeds")
+
+
+def _summary_path(name):
+    """Summary of a study named by its scale or by its configuration."""
+    from studykit.study import project_root
+
+    return project_root() / "reports" / Path(name).stem / "summary.json"
+
+
+def _expected_path(options):
+    from studykit.study import project_root
+
+    return project_root() / "reports" / "expected" / f"{Path(options.config).stem}.csv"
 
 
 def _simulate(options):

@@ -87,10 +87,10 @@ def write_config(root, **notebooks):
     return path
 
 
-def study(root, *options, name="tiny", start=subprocess.run):
-    """The command a user types, in a project folder."""
-    command = [sys.executable, "-m", "studykit.cli", "study", name, "--cores", "2", *options]
-    environment = os.environ | {"STUDYKIT_ROOT": str(root)}
+def study(root, *options, name="tiny", start=subprocess.run, through=(), **environment):
+    """The command a user types, in a project folder; through another command, in another environment."""
+    command = [*through, sys.executable, "-m", "studykit.cli", "study", name, "--cores", "2", *options]
+    environment = os.environ | {"STUDYKIT_ROOT": str(root)} | environment
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return start(command, env=environment, cwd=root.parent, start_new_session=True, **pipes)
 

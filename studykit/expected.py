@@ -1,0 +1,129 @@
+"""Reference numbers of a scale: what finished studies of several seeds found, and how far another one is from it."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+# Times and memory belong to a machine.
+_OF_A_MACHINE = re.compile(r"_per_(image|frame|s)(_|$)|^training_s$|time_ratio$")
+RELATIVE_FLOOR, ABSOLUTE_FLOOR = 0.05, 0.002
+COLUMNS = ("run", "number", "expected", "tolerance", "seeds")
+
+
+def read_numbers(summary):
+    """Headline numbers of a study that do not depend on the machine.
+
+    Parameters
+    ----------
+    summary : path-like
+        A study's `summary.json`.
+
+    Returns
+    -------
+    dict of (run, number) to float
+        NaN for what could not be measured.
+
+    Raises
+    ------
+    FileNotFoundError
+        Naming the command that writes it.
+    """
+    summary = Path(summary)
+    if not summary.is_file():
+        raise FileNotFoundError(f"{summary}: expected a finished study, got none; type `make study SCALE=<its name>`")
+    runs = json.loads(summary.read_text(encoding="utf-8"))
+    return {
+        (run, name): np.nan if value is None else float(value)
+        for run, numbers in runs.items()
+        for name, value in numbers.items()
+        if run != "study" and not _OF_A_MACHINE.search(name)
+    }
+
+
+def expect(studies):
+    """What to expect of a study, from studies of the same scale with other seeds.
+
+    The tolerance is twice the distance between the lowest and the highest seed, and at least 5 % of the number; of
+    numbers that are not whole also at least 0.002. What only some seeds could measure may be anything.
+
+    Parameters
+    ----------
+    studies : sequence of dict
+        As from `read_numbers`, with the same keys.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns run, number, expected (the mean), tolerance, seeds (how many).
+
+    Raises
+    ------
+    ValueError
+        If the studies do not have the same numbers; names one that some lack.
+    """
+    lacking = sorted(set.union(*map(set, studies)) - set.intersection(*map(set, studies)))
+    if lacking:
+        raise ValueError(
+            f"expected studies with the same numbers, got {' '.join(lacking[0])} (and {len(lacking) - 1} more) in some "
+            "only; run all with the same code and configuration but for the seed"
+        )
+    values = np.array([list(map(study.get, studies[0])) for study in studies])
+    middle, unknown = values.mean(0), np.isnan(values)
+    floor = np.where((values % 1 == 0).all(0), 0, ABSOLUTE_FLOOR)
+    tolerance = np.maximum.reduce([2 * np.ptp(values, 0), RELATIVE_FLOOR * abs(middle), floor])
+    tolerance[unknown.any(0) & ~unknown.all(0)] = np.inf
+    found = {"expected": middle, "tolerance": tolerance, "seeds": len(studies)}
+    return pd.DataFrame(list(studies[0]), columns=["run", "number"]).assign(**found)
+
+
+def read_expected(path):
+    """Read a table of `expect` from a CSV file.
+
+    Raises
+    ------
+    FileNotFoundError
+        Naming the command that writes it.
+    ValueError
+        If it has other columns.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: expected reference numbers, got none; `studykit expect {path.stem}` writes them"
+        )
+    table = pd.read_csv(path)
+    if tuple(table) != COLUMNS:
+        raise ValueError(f"{path}: expected columns {', '.join(COLUMNS)}, got {', '.join(table)}; write it anew")
+    return table
+
+
+def moved(numbers, expected):
+    """Which numbers of a study lie farther from what was expected than they may, and by how much.
+
+    Parameters
+    ----------
+    numbers : dict
+        As from `read_numbers`.
+    expected : pandas.DataFrame
+        As from `expect`.
+
+    Returns
+    -------
+    list of str
+        One sentence each; numbers that came or went are named too.
+    """
+    reference = expected.set_index(["run", "number"])
+    said = []
+    for key, (value, tolerance, _) in reference.iterrows():
+        got = numbers.get(key)
+        if got is None:
+            said.append(f"{' '.join(key)}: expected {value:.4g}, got no such number")
+        elif (tolerance != np.inf and np.isnan(value) != np.isnan(got)) or abs(got - value) > tolerance:
+            said.append(
+                f"{' '.join(key)}: expected {value:.4g} ± {tolerance:.2g}, got {got:.4g}, moved by {got - value:+.2g}"
+            )
+    new = [key for key in numbers if key not in reference.index]
+    return said + [f"{' '.join(key)}: expected no such number, got {numbers[key]:.4g}" for key in new]
