@@ -1,12 +1,12 @@
 """Every keypoint network on one scale: the twelve joints that all skeletons share, on the same people."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from studykit.files import read_json, refuse
 from studykit.metrics import coco_results, coco_scores, coco_truth, image_ids, mse_normalised, pck, torso_length_px
 from studykit.report import require
 from studykit.skeletons import SKELETONS, convert
@@ -69,10 +69,7 @@ def read_detections(path, truth):
         Naming the file: half-written, of another schema, unknown images, boxes without area.
     """
     path = Path(path)
-    try:
-        rows = json.loads(require(path, made_by="of a person detector").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: expected whole JSON, got something else ({error}); write it again") from error
+    rows = read_json(require(path, made_by="of a person detector"), "write it again")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f"{path}: expected a list of detections, got {type(rows).__name__}; see cocodataset.org")
     images = {image["id"] for image in truth["images"]}
@@ -89,9 +86,7 @@ def read_detections(path, truth):
             faults.append(f"row {number}: expected a box (x, y, width, height) with an area, got {row['bbox']}")
         else:
             found.append((row["image_id"], tuple(map(float, row["bbox"])), float(row["score"])))
-    if faults:
-        more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise ValueError(f"{path}: " + "; ".join(faults[:3]) + more)
+    refuse(path, faults)
     return found
 
 

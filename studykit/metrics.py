@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from studykit.files import read_json, refuse
 from studykit.report import write_text
 from studykit.skeletons import SKELETONS, Skeleton
 from studykit.stills import known_box, with_skeleton
@@ -255,10 +256,7 @@ def _content(source, name):
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a COCO JSON file with the {name}, got none; check its name")
-    try:
-        return path, json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: expected whole JSON, got something else ({error}); write it again") from error
+    return path, read_json(path, "write it again")
 
 
 def _check_truth(name, truth):
@@ -290,7 +288,7 @@ def _check_truth(name, truth):
                 faults.append(f"{who}: expected an area above 0 px, got {row['area']}; OKS is undefined for it")
     if not faults and not people:
         faults.append("expected at least one person with keypoints, got none, so there is nothing to score against")
-    _refuse(name, faults)
+    refuse(name, faults)
     return names
 
 
@@ -309,10 +307,4 @@ def _check_results(name, results, truth, keypoints):
             faults.append(f"row {number}: expected {3 * keypoints} numbers for keypoints, got {len(row['keypoints'])}")
         elif not np.isfinite([*row["keypoints"], row["score"]]).all():
             faults.append(f"row {number}: expected finite keypoints and score, got NaN or infinity")
-    _refuse(name, faults)
-
-
-def _refuse(name, faults):
-    if faults:
-        more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise ValueError(f"{name}: " + "; ".join(faults[:3]) + more)
+    refuse(name, faults)

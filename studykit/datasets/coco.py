@@ -3,13 +3,13 @@
 The official layout: `annotations/person_keypoints_<part>.json` and the images in `<part>/`, such as `train2017`.
 """
 
-import json
 import warnings
 from collections import Counter
 
 import numpy as np
 
 from studykit.datasets.fetch import require_images, require_source
+from studykit.files import read_json, refuse
 from studykit.skeletons import SKELETONS
 from studykit.still_files import read_image
 from studykit.stills import Made, Still, StillSet, mark_outside
@@ -69,10 +69,7 @@ def coco_stills(folder, part="train2017"):
 
 def _people(path):
     """Images by id, and the annotations of people with keypoints and an area."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: expected whole JSON, got something else ({error}); unpack it again") from error
+    content = read_json(path, "unpack it again")
     lacking = [key for key in ("images", "annotations", "categories") if key not in content]
     lacking += [
         f"{name} of {key}[{n}]"
@@ -104,10 +101,7 @@ def _people(path):
     ]
     if not people:
         faults.append("expected people with keypoints, got none")
-    if faults:
-        raise ValueError(
-            f"{path}: " + "; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
-        )
+    refuse(path, faults)
     empty = [row["id"] for row in people if min(row["bbox"][2:]) <= 0]
     if empty:
         warnings.warn(
