@@ -259,7 +259,7 @@ _FULL = [skeleton for skeleton in SKELETONS.values() if skeleton.name not in ("g
 POINTS = tuple(dict.fromkeys(name for skeleton in _FULL for name in skeleton.keypoints))
 
 # Points that are the midpoint of two others, where a data set lacks them.
-_MIDPOINTS = {
+MIDPOINTS = {
     "neck": ("left_shoulder", "right_shoulder"),
     "thorax": ("left_shoulder", "right_shoulder"),
     "mid_hip": ("left_hip", "right_hip"),
@@ -332,9 +332,9 @@ def _point(points, names, name):
     """One point (..., D), by name or as a midpoint; NaN where there is no such point."""
     if name in names:
         return points[..., names.index(name), :]
-    if name not in _MIDPOINTS:
+    if name not in MIDPOINTS:
         return np.full_like(points[..., 0, :], np.nan)
-    a, b = (_point(points, names, end) for end in _MIDPOINTS[name])
+    a, b = (_point(points, names, end) for end in MIDPOINTS[name])
     middle = (a + b) / 2
     if points.shape[-1] == 3:
         middle[..., 2] = np.minimum(a[..., 2], b[..., 2])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from studykit.skeletons import POINTS
+from studykit.skeletons import MIDPOINTS, POINTS
 
 _ASSET = Path(__file__).with_name("body.npz")
 SKIN, CLOTH, SKIRT, HAIR, EYE = range(5)  # parts of the mesh
@@ -25,14 +25,6 @@ _JOINTS = {
 }
 _HEAD_MARKS = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "head_top")
 _FOOT_MARKS = {"heel": "foot", "big_toe": "ball", "small_toe": "ball"}
-_MIDPOINTS = {
-    "neck": ("left_shoulder", "right_shoulder"),
-    "thorax": ("left_shoulder", "right_shoulder"),
-    "mid_hip": ("left_hip", "right_hip"),
-    "pelvis": ("left_hip", "right_hip"),
-    "left_toe": ("left_big_toe", "left_small_toe"),
-    "right_toe": ("right_big_toe", "right_small_toe"),
-}
 
 
 def rotation(axis, angle):
@@ -163,6 +155,6 @@ class Figure:
         for name in _HEAD_MARKS:
             ride(name, "head")
         points["upper_neck"] = positions[:, bone["head"]]
-        for name, (a, b) in _MIDPOINTS.items():
-            points[name] = (points[a] + points[b]) / 2
+        for name in [name for name in POINTS if name not in points]:
+            points[name] = sum(points[end] for end in MIDPOINTS[name]) / 2
         return np.stack([points[name] for name in POINTS], axis=1)
