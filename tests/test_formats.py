@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import tables
 import xarray as xr
 
 from studykit.formats import (
@@ -371,3 +372,33 @@ def test_unknown_suffix_and_missing_file(tmp_path):
         import_tracks(tmp_path / "walk.c3d", *SIZE)
     with pytest.raises(FileNotFoundError, match=r"gone\.csv"):
         import_tracks(tmp_path / "gone.csv", *SIZE)
+
+
+class Trap:
+    """An object whose pickle writes a file when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("place", ["attribute", "array"])
+def test_h5_with_code_in_it_is_refused_unread(tmp_path, place):
+    with tables.open_file(tmp_path / "a.h5", "w") as file:
+        group = file.create_group("/", "df_with_missing")
+        if place == "attribute":
+            group._v_attrs.pandas_type = Trap(tmp_path / "sprung")
+        else:
+            file.create_vlarray(group, "axis0", tables.ObjectAtom()).append(Trap(tmp_path / "sprung"))
+    with pytest.raises(ValueError, match=r"a\.h5: expected names and numbers, got Python objects in 'df_with_missing"):
+        read_deeplabcut(tmp_path / "a.h5", *SIZE)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_h5_in_pandas_fixed_format_is_read(tmp_path, walk):
+    write_deeplabcut(walk, tmp_path / "table.h5")
+    pd.read_hdf(tmp_path / "table.h5").to_hdf(tmp_path / "fixed.h5", key="df_with_missing", mode="w", format="fixed")
+    found = read_deeplabcut(tmp_path / "fixed.h5", *SIZE)
+    xr.testing.assert_equal(found.position, read_deeplabcut(tmp_path / "table.h5", *SIZE).position)

@@ -1,8 +1,11 @@
 """DeepLabCut's csv and h5 files: labels and predictions, one or several animals."""
 
+import contextlib
 import csv
+import pickletools
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 from tables.exceptions import HDF5ExtError
@@ -10,6 +13,7 @@ from tables.exceptions import HDF5ExtError
 from studykit.files import replacing
 from studykit.formats.values import frame_numbers, tracks_of
 
+_CALLS = {"GLOBAL", "STACK_GLOBAL", "REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD", "EXT1", "EXT2", "EXT4"}
 _LEVELS = (["scorer", "bodyparts", "coords"], ["scorer", "individuals", "bodyparts", "coords"])
 
 
@@ -69,7 +73,38 @@ def _deeplabcut_csv(path):
     return table
 
 
+def _refuse_code(path):
+    """Refuse a file in which PyTables would find Python objects to make; DeepLabCut's hold names and numbers only.
+
+    PyTables keeps lists and the like as pickles, in attributes and in arrays of objects, and reads them unasked.
+    """
+
+    def look(name, node):
+        if node.attrs.get("PSEUDOATOM", b"") in (b"object", "object") or any(map(_makes_objects, node.attrs.values())):
+            raise ValueError(
+                f"{path}: expected names and numbers, got Python objects in {name!r}; do not trust this file"
+            )
+
+    try:
+        with h5py.File(path) as file:
+            look("/", file)
+            file.visititems(look)
+    except OSError as error:
+        raise ValueError(f"{path}: expected a DeepLabCut table in HDF5, got a file that holds none") from error
+
+
+def _makes_objects(value):
+    """Whether PyTables would take an attribute for a pickle, and it calls something before it ends or breaks off."""
+    value = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    if not isinstance(value, bytes) or not value.endswith(b"."):
+        return False
+    with contextlib.suppress(ValueError, IndexError):  # no pickle from here on
+        return any(code.name in _CALLS for code, _, _ in pickletools.genops(value))
+    return False
+
+
 def _deeplabcut_h5(path):
+    _refuse_code(path)
     try:
         with pd.HDFStore(path, mode="r") as store:
             keys = store.keys()
