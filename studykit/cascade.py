@@ -11,7 +11,7 @@ import numpy as np
 from studykit.augmentation import Augmentation
 from studykit.crops import person_box, uncrop
 from studykit.keypoint_network import Settings
-from studykit.stills import flip, warp
+from studykit.stills import flip, warp, zoom_matrix
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,7 @@ def refine(model, joint_crop, stills, points):
     refined = []
     for still, person in zip(stills, points, strict=True):
         scale = joint_crop.scale(still)
-        middle = (np.array([width, height]) - 1) / 2
-        matrices = [np.column_stack([scale * np.eye(2), middle - scale * joint[:2]]) for joint in person]
+        matrices = [zoom_matrix(scale, joint[:2], width, height) for joint in person]
         images = np.stack([warp(replace(still, mask=None), matrix, width, height).image for matrix in matrices])
         found = settings.predict(model, images, flip_test=False)
         each = np.arange(len(person))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from studykit.augmentation import Augmentation
-from studykit.stills import warp
+from studykit.stills import warp, zoom_matrix
 
 PADDING = 1.25  # room around the box (Xiao et al. 2018, published code, `lib/dataset/coco.py`)
 
@@ -55,12 +55,7 @@ def crop_matrix(box, width, height, padding=PADDING):
     """
     x, y, w, h = box
     scale = min(width / w, height / h) / padding
-    return np.array(
-        [
-            [scale, 0, (width - 1) / 2 - scale * (x + (w - 1) / 2)],
-            [0, scale, (height - 1) / 2 - scale * (y + (h - 1) / 2)],
-        ]
-    )
+    return zoom_matrix(scale, (x + (w - 1) / 2, y + (h - 1) / 2), width, height)
 
 
 def crop(still, width, height, padding=PADDING):
@@ -136,6 +131,10 @@ class CropSettings:
     colour: float = 0.5
     blur_px: float = 0.5
     noise: float = 4.0
+
+    def crop(self, still):
+        """A still's person as the network sees him or her, and the matrix; see `crop`."""
+        return crop(still, *self.size, self.padding)
 
     def augmentation(self):
         """How training crops are drawn."""

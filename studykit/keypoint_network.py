@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from studykit import saved_networks
-from studykit.crops import CropSettings, crop, uncrop
+from studykit.crops import CropSettings, uncrop
 from studykit.decoding import heatmap_peaks, merge_flipped
 from studykit.losses import MaskedMeanSquaredError
 from studykit.metrics import pck, torso_length_px
@@ -182,10 +182,7 @@ def predict_stills(model, settings, stills, *, flip_test=True, method="parabola"
     """
     found = []
     for start in range(0, len(stills), batch_size):
-        some = [
-            crop(stills[n], *settings.size, settings.padding)
-            for n in range(start, min(start + batch_size, len(stills)))
-        ]
+        some = [settings.crop(stills[n]) for n in range(start, min(start + batch_size, len(stills)))]
         images = np.zeros((batch_size, settings.crop_height_px, settings.crop_width_px, 3), np.uint8)
         images[: len(some)] = [still.image for still, _ in some]
         points = settings.predict(model, images, flip_test, method)[: len(some)]
@@ -207,7 +204,7 @@ def validate(model, settings, stills, batch_size=32):
     dict
         validation_loss and validation_pck.
     """
-    crops = [crop(still, *settings.size, settings.padding)[0] for still in stills]
+    crops = [settings.crop(still)[0] for still in stills]
     losses, found = [], []
     for start in range(0, len(crops), batch_size):
         some = crops[start : start + batch_size]

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from studykit import saved_networks
-from studykit.crops import CropSettings, crop, person_box
+from studykit.crops import CropSettings, person_box
 from studykit.grouping import group, limb_numbers
 from studykit.losses import MaskedMeanSquaredError
 from studykit.models.openpose import STAGES, STRIDE, openpose
@@ -239,7 +239,7 @@ def validate(model, settings, stills):
     dict
         validation_loss, of the last stage, and validation_pck.
     """
-    crops = [crop(still, *settings.size, settings.padding)[0] for still in with_skeleton(stills, settings.keypoints)]
+    crops = [settings.crop(still)[0] for still in with_skeleton(stills, settings.keypoints)]
     images, targets = settings.encode(crops)
     outputs = model.predict_on_batch(images)
     loss = sum(float(np.mean((outputs[name] - targets[name]) ** 2)) for name in outputs)

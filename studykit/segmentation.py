@@ -22,7 +22,7 @@ from studykit.models.harmonic import harmonic_unet
 from studykit.models.joint_heads import mask_and_joints_head
 from studykit.models.unet import unet
 from studykit.skeletons import SKELETONS
-from studykit.stills import StillSet, known_share, rescale, warp, with_skeleton
+from studykit.stills import StillSet, known_share, rescale, warp, with_skeleton, zoom_matrix
 from studykit.training import compile_model, fit
 
 ARCHITECTURES = {"unet": unet, "harmonic": harmonic_unet}
@@ -214,8 +214,8 @@ def _whole(still, size_px):
 def _square(still, size_px):
     x, y, width, height = still.box
     scale = size_px / (ROOM * max(width, height))
-    middle = (size_px - 1) / 2 - scale * np.array([x + (width - 1) / 2, y + (height - 1) / 2])
-    return warp(still, np.column_stack([scale * np.eye(2), middle]), size_px, size_px), scale
+    matrix = zoom_matrix(scale, (x + (width - 1) / 2, y + (height - 1) / 2), size_px, size_px)
+    return warp(still, matrix, size_px, size_px), scale
 
 
 def _head_px(still, keypoints):

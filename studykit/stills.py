@@ -346,8 +346,13 @@ def letterbox(still, width, height):
 def letterbox_matrix(from_width, from_height, width, height):
     """Affine map (2, 3) that fits one image size into another, centred, aspect kept."""
     scale = min(width / from_width, height / from_height)
-    middle = (np.array([width, height]) - 1) / 2 - scale * (np.array([from_width, from_height]) - 1) / 2
-    return np.array([[scale, 0, middle[0]], [0, scale, middle[1]]])
+    return zoom_matrix(scale, ((from_width - 1) / 2, (from_height - 1) / 2), width, height)
+
+
+def zoom_matrix(scale, centre, width, height):
+    """Affine map (2, 3) that enlarges by a factor and brings a point, px, to the middle of an image of a given size."""
+    middle = (np.array([width, height]) - 1) / 2
+    return np.column_stack([scale * np.eye(2), middle - scale * np.asarray(centre, dtype=float)])
 
 
 def flip(still, keypoints):

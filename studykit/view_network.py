@@ -14,7 +14,7 @@ from studykit.augmentation import Augmentation
 from studykit.models.deepercut import LOCREF_STDEV, STRIDE, deepercut, offset_loss, score_loss
 from studykit.predict import Predictor
 from studykit.skeletons import SKELETONS
-from studykit.stills import warp
+from studykit.stills import warp, zoom_matrix
 from studykit.targets import decode_scores, score_targets
 
 
@@ -205,5 +205,4 @@ def _around_anchor(still, settings, width, height):
     x, y, known = still.keypoints[settings.keypoints.index(settings.anchor)]
     if not known:
         x, y = np.median(still.keypoints[still.keypoints[:, 2] > 0, :2], axis=0)
-    scale = settings.scale
-    return np.array([[scale, 0, (width - 1) / 2 - scale * x], [0, scale, (height - 1) / 2 - scale * y]])
+    return zoom_matrix(settings.scale, (x, y), width, height)

@@ -8,7 +8,6 @@ import pytest
 
 from studykit.batches import Batches
 from studykit.cascade import JointCrop, refine, second_stage
-from studykit.crops import crop
 from studykit.gaitlab import simulate_stills
 from studykit.keypoint_network import (
     Settings,
@@ -56,7 +55,7 @@ def people():
 @pytest.mark.parametrize("model", ["regression_cnn", "simple_baseline", "vit"])
 def test_reading_the_targets_gives_back_the_keypoints(people, model):
     settings = Settings(model=model, **TINY)
-    crops = [crop(still, *settings.size, settings.padding)[0] for still in people]
+    crops = [settings.crop(still)[0] for still in people]
     _, targets = settings.encode(crops)
     outputs = targets["heatmaps"] if settings.heatmaps else targets
     found = settings.decode(np.nan_to_num(outputs))
@@ -94,7 +93,7 @@ def test_a_network_trains_predicts_and_is_read_again(people, tmp_path):
 def test_targets_fit_the_outputs(people, model):
     settings = Settings(model=model, **TINY | {"stacks": 2})
     network = settings.build()
-    images, targets = settings.encode([crop(still, *settings.size, settings.padding)[0] for still in people])
+    images, targets = settings.encode([settings.crop(still)[0] for still in people])
     assert network.input_shape[1:] == images.shape[1:]
     assert {name: output.shape[1:] for name, output in network.output.items()} == {
         name: target.shape[1:] for name, target in targets.items()
