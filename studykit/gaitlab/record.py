@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 
 import cv2
@@ -354,6 +355,16 @@ def _sweep(folder):
         path.unlink(missing_ok=True)
 
 
+def _end_with_parent():
+    """End this process when the one that started it has ended, which a kill gives it no time to ask for."""
+
+    def wait():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
+
+
 @contextmanager
 def _runner(workers):
     """A function that maps a call over argument tuples, results as they come; in this process for one worker."""
@@ -363,7 +374,7 @@ def _runner(workers):
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))  # inherited by the workers: one thread each
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
     try:
         yield lambda call, arguments: (
             done.result() for done in as_completed([pool.submit(call, *each) for each in arguments])
