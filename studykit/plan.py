@@ -21,6 +21,9 @@ class _Entry(BaseModel):
     reads: list[str] = []
     writes: list[str] = []
     threads: int = 1
+    memory_gb: float = 1.0
+    minutes: float = 1.0
+    gpu: bool = False
     when: dict[str, str | bool | list[str]] = {}
     runs: dict[str, dict] = {}
 
@@ -46,6 +49,10 @@ class Run:
     done : pathlib.Path
         Written when the run is complete, removed when a result is lost.
     threads : int
+    memory_gb, minutes : float
+        What it has been seen to use, or what the configuration says.
+    gpu : bool
+        Whether it trains or asks a network, so that a GPU makes it faster.
     parameters : dict
         All of them, checked.
     """
@@ -56,6 +63,9 @@ class Run:
     results: tuple
     done: Path
     threads: int
+    memory_gb: float
+    minutes: float
+    gpu: bool
     parameters: dict
 
     def record(self):
@@ -117,7 +127,7 @@ def plan(config):
     known = [*table, *(run for name in table if variants[name] for run in names[name])]
     faults = [
         f"{section}: expected one of {', '.join(known)}, got {name!r}"
-        for section in ("notebooks", "runs")
+        for section in ("notebooks", "runs", "uses")
         for name in getattr(config, section)
         if name not in known
     ]
@@ -152,6 +162,8 @@ def _run(name, entry, variants, part, config):
         results=tuple(derived / result.format(run=variant) for result in entry.writes),
         done=derived / "done" / name,
         threads=entry.threads,
+        gpu=entry.gpu,
+        **{"memory_gb": entry.memory_gb, "minutes": entry.minutes} | config.uses.get(stem, {}),
         parameters=validate(notebook, given),
     )
 

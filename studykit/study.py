@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
 from studykit.files import replacing
 
@@ -27,7 +27,8 @@ class StudyConfig(BaseModel):
 
     `notebooks` maps a notebook's name, or a run's (`notebook/variant`), to parameters that override those of its
     parameters cell, which is where each parameter's type, range and meaning stand. `runs` maps a notebook that runs
-    several times to its variants, in place of those of `workflow/notebooks.yaml`.
+    several times to its variants, in place of those of `workflow/notebooks.yaml`. `uses` maps a notebook to the memory
+    and the minutes that one run of it takes at this scale, which a cluster is asked for.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +42,7 @@ class StudyConfig(BaseModel):
     truth: bool = False  # the study has truth files, so errors can be known
     notebooks: dict[str, dict] = {}
     runs: dict[str, dict[str, dict]] = {}
+    uses: dict[str, dict[Literal["memory_gb", "minutes"], PositiveFloat]] = {}
 
 
 def load_config(path):
