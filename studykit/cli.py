@@ -28,6 +28,8 @@ def _parser():
     study.add_argument("config", nargs="?", default="default", help="a scale (smoke, default, paper) or a YAML file")
     study.add_argument("--cores", type=int, default=os.cpu_count(), help="cores to use (default: all)")
     study.add_argument("--keep-going", action="store_true", help="go on with what does not need a failed notebook")
+    study.add_argument("--profile", help="folder of a Snakemake profile, for a cluster: docs/cluster.md")
+    study.add_argument("--gpus", type=int, default=0, help="GPUs, one for each notebook that trains (default: 0)")
     study.add_argument("--dry-run", action="store_true", help="only say what would run")
 
     execute = _command(commands, "execute", _execute, "run one notebook of a study")
@@ -69,7 +71,9 @@ def _parser():
     importing.add_argument("--gaps", choices=("refuse", "nan", "close"), help="missing frames (default: the format's)")
     importing.add_argument("--mirrored", nargs="*", default=[], metavar="VIEW", help="views stored flipped left-right")
 
-    _command(commands, "benchmark", _benchmark, "run every script in benchmarks/ and gather its last line")
+    benchmark = _command(commands, "benchmark", _benchmark, "run scripts in benchmarks/ and keep what they found")
+    benchmark.add_argument("names", nargs="*", metavar="NAME", help="such as anova (default: every script)")
+    benchmark.add_argument("--times", type=int, default=3, help="runs of each, for the spread (default: 3)")
     _command(commands, "doctor", _doctor, "say what this computer has for the study")
     return parser
 
@@ -103,7 +107,11 @@ def _study(options):
             f"{root}: expected a folder to write in, got a read-only one; clone the project into one of yours"
         )
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "workflow" / "Snakefile")]
-    command += ["--directory", str(root), "--config", f"study={path}", "--cores", str(options.cores)]
+    command += ["--directory", str(root), "--config", f"study={path}", f"gpus={options.gpus}"]
+    if options.profile:  # whose cluster counts cores and GPUs
+        command += ["--profile", str(Path(options.profile).absolute())]
+    else:
+        command += ["--cores", str(options.cores), "--resources", f"gpu={options.gpus}"]
     # Locking is ours, so that a killed study leaves no lock behind; code counts by what it means, see plan.Run.code.
     command += ["--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime", "params", "input"]
     command += ["--quiet", "all"] * (not options.dry_run)
@@ -239,24 +247,12 @@ def _import_study(options):
     _check(options)
 
 
-def _benchmark(_options):
-    import json
+def _benchmark(options):
+    from studykit.benchmarks import run_benchmarks
 
-    from studykit.report import write_text
-    from studykit.study import project_root
-
-    root, results, status = project_root(), [], 0
-    for script in sorted((root / "benchmarks").glob("*.py")):
-        print(f"\n{script.name}", flush=True)
-        done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, check=False)
-        print(done.stdout, end="", flush=True)
-        if done.returncode == 0:
-            results.append(json.loads(done.stdout.strip().splitlines()[-1]))
-        else:
-            print(f"{script.name}: stopped with status {done.returncode}", file=sys.stderr)
-            status = 1
-    write_text(root / "reports" / "benchmarks.json", json.dumps(results, indent=1) + "\n")
-    return status
+    stopped = run_benchmarks(options.names, options.times)
+    print(*stopped, sep="\n", end="\n" * bool(stopped), file=sys.stderr)
+    return 1 if stopped else 0
 
 
 def _doctor(_options):

@@ -15,6 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 from traitlets.config import Config
 
+from studykit.benchmarks import read_results, table_rows
 from studykit.parameters import read_cells
 from studykit.plan import plan
 from studykit.report import write_text
@@ -156,7 +157,7 @@ def _show_text(cell, title):
 
 
 def write_study_page(config, failures=()):
-    """Gather the headline numbers in `summary.json`, and write the pages of all notebooks and `index.html`.
+    """Gather the headline numbers in `summary.json`, and write the pages of notebooks and benchmarks and `index.html`.
 
     Parameters
     ----------
@@ -182,6 +183,7 @@ def write_study_page(config, failures=()):
 
     parts = {name: _part(run, reports, summary.get(name, {}), records.get(name)) for name, run in runs.items()}
     _write_notebook_pages([part for part in parts.values() if part["page"]], reports, records)
+    benchmarks = _write_benchmark_page(reports)
     chapters = _chapters(parts.values())
     networks = any(chapter["digit"] in "123" for chapter in chapters) and config.stills != "none"
     page = _render(
@@ -195,6 +197,7 @@ def write_study_page(config, failures=()):
         study=labelled({name: value for name, value in summary["study"].items() if value is not None}),
         chapters=chapters,
         records=_records_table(records.values(), parts),
+        benchmarks=benchmarks,
         last=next(reversed(records.values()), None),
     )
     write_text(reports / "index.html", page + "\n")
@@ -255,6 +258,17 @@ def _write_notebook_pages(parts, reports, records):
         notebook = nbformat.read(reports / "notebooks" / f"{part['run']}.ipynb", 4)
         page = notebook_page(notebook, part["run"], reports, records.get(part["run"]), before, after)
         write_text(reports / part["page"], page)
+
+
+def _write_benchmark_page(reports):
+    """The page of the benchmarks, from the folder of reports; None where none has run."""
+    results, page = read_results(), "html/benchmarks.html"
+    if not results:
+        return None
+    write_text(reports / "benchmarks.json", json.dumps(results, indent=1) + "\n")
+    title = "Benchmarks"
+    write_text(reports / page, _render("benchmarks.html.j2", title=title, table=_rows_html(table_rows(results), title)))
+    return page
 
 
 def _part(run, reports, numbers, record):

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from studykit.benchmarks import read_results, table_rows
 from studykit.cli import main
 from studykit.tracks import load_tracks, save_tracks
 from studykit.views import mirror
@@ -74,12 +75,25 @@ def test_doctor_finds_this_environment_fit(capsys):
 def test_benchmarks_are_gathered(capfd, monkeypatch, tmp_path):
     monkeypatch.setenv("STUDYKIT_ROOT", str(tmp_path))
     (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks/a.py").write_text('print(\'a table\')\nprint(\'{"benchmark": "a", "ratio": 2.0}\')\n')
+    result = {"benchmark": "a", "ours": 1.0, "peer": "loops", "peer_value": 2.0, "unit": "s", "peak_memory_gb": 0.1}
+    code = f"""\"Ours against loops.\"
+import json, pathlib
+count = pathlib.Path({str(tmp_path / "count")!r})
+count.write_text(count.read_text() + "i" if count.exists() else "i")
+print("a table")
+print(json.dumps({result} | {{"ratio": [3.0, 1.0, 2.0, 5.0][len(count.read_text()) - 1]}}))
+"""
+    (tmp_path / "benchmarks/a.py").write_text(code)
     (tmp_path / "benchmarks/b.py").write_text("raise SystemExit(3)\n")
     status, text, err = said(capfd, "benchmark")
-    assert status == 1 and "a table" in text and "b.py: stopped with status 3" in err
+    assert status == 1 and text.count("a table\n") == 3 and "b.py: stopped with status 3" in err
     gathered = json.loads((tmp_path / "reports/benchmarks.json").read_text())
-    assert gathered == [{"benchmark": "a", "ratio": 2.0}]
+    assert list(gathered) == ["a"] and gathered["a"]["machine"]["cores"] >= 1
+    assert gathered["a"]["ratio"] == 2.0 and gathered["a"]["ratios"] == [1.0, 2.0, 3.0]
+    assert said(capfd, "benchmark", "a", "--times", 1)[0] == 0
+    row = table_rows(read_results())[0]
+    assert (row["What"], row["Ratio"], row["Spread"]) == ("Ours against loops.", "5", "5 to 5, 1 runs")
+    assert said(capfd, "benchmark", "c")[2] == "studykit benchmark: benchmark: expected some of a, b, got c\n"
 
 
 def test_import_of_a_set_writes_a_table_and_checks_it(capsys, tmp_path, walk):

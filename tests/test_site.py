@@ -69,6 +69,15 @@ def tiny(tmp_path_factory):
         for number, run in enumerate(plan(config).values()):
             if run.name != "10_numbers/later":
                 write_run(run, root / "reports/tiny", number)
+        benchmark = {"about": "Ours & theirs", "ratio": 0.5, "ratios": [0.4, 0.6], "ours": 1.0, "peer_value": 2.0}
+        benchmark |= {
+            "unit": "ms",
+            "peer": "<loops>",
+            "peak_memory_gb": 0.1,
+            "machine": machine(),
+            "start": "2026-01-01",
+        }
+        write_text(root / "reports/benchmarks.json", json.dumps({"anova": benchmark}))
         write_study_page(config, ["20_doubles: cell [1] `a < b` stopped"])
     return root / "reports/tiny"
 
@@ -162,6 +171,13 @@ def test_page_has_contents_provenance_and_files_of_its_figures(tiny):
     assert saved == [f"../../figures/10_numbers/large/first_look.{kind}" for kind in ("svg", "png", "csv")]
     assert text.count(PIXEL) == 1  # the figure that no file holds; the other is shown from its file
     assert "94.15" in text and "94.1473441" not in text
+
+
+def test_benchmarks_have_a_page_with_ratio_spread_and_machine(tiny):
+    text = (tiny / "html/benchmarks.html").read_text()
+    for said in ("Ours &amp; theirs", "&lt;loops&gt;", "0.4 to 0.6, 2 runs", machine()["processor"]):
+        assert said in text
+    assert '<a href="html/benchmarks.html">' in (tiny / "index.html").read_text()
 
 
 def test_a_page_alone_carries_its_pictures(tiny):

@@ -1,0 +1,108 @@
+"""The scripts in `benchmarks/`, run one after the other, and the table of what they found."""
+
+import ast
+import json
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from statistics import median_low
+
+from studykit.lock import say
+from studykit.provenance import git_commit, machine
+from studykit.report import write_text
+from studykit.study import project_root
+
+
+def results_path():
+    """Where the results of all scripts are kept."""
+    return project_root() / "reports" / "benchmarks.json"
+
+
+def read_results():
+    """What `run_benchmarks` has kept: a dict by the scripts' names, empty before the first run."""
+    path = results_path()
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def run_benchmarks(names=(), times=3):
+    """Run scripts, each several times, and keep what they found; results of others stay.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Such as "anova"; none means all.
+    times : int
+        Runs of each; the one with the median ratio counts, the others say how far it may be off.
+
+    Returns
+    -------
+    list of str
+        Scripts that stopped, with their exit status.
+
+    Raises
+    ------
+    ValueError
+        If there is no such script.
+    """
+    scripts = {path.stem: path for path in sorted((project_root() / "benchmarks").glob("*.py"))}
+    if unknown := [name for name in names if name not in scripts]:
+        raise ValueError(f"benchmark: expected some of {', '.join(scripts)}, got {unknown[0]}")
+    stopped = []
+    for name in names or scripts:
+        start, clock, found = datetime.now().astimezone(), time.perf_counter(), []
+        for turn in range(times):
+            say(f"{name}: run {turn + 1} of {times}")
+            done = subprocess.run([sys.executable, str(scripts[name])], stdout=subprocess.PIPE, text=True, check=False)
+            print(done.stdout, end="", flush=True)
+            if done.returncode:
+                stopped.append(f"{name}.py: stopped with status {done.returncode}")
+                break
+            found.append(json.loads(done.stdout.strip().splitlines()[-1]))
+        else:
+            ratios = [one["ratio"] for one in found]
+            made = {
+                "about": _about(scripts[name]),
+                "ratios": sorted(ratios),
+                "machine": machine(),
+                "git_commit": git_commit(project_root()),
+                "start": start.isoformat(timespec="seconds"),
+                "seconds": round(time.perf_counter() - clock, 1),
+            }
+            results = read_results() | {name: found[ratios.index(median_low(ratios))] | made}
+            write_text(results_path(), json.dumps(dict(sorted(results.items())), indent=1) + "\n")
+    return stopped
+
+
+def _about(script):
+    """First line of a script's docstring."""
+    return ast.get_docstring(ast.parse(Path(script).read_text(encoding="utf-8"))).splitlines()[0]
+
+
+def table_rows(results):
+    """Results as rows of a table for people.
+
+    Parameters
+    ----------
+    results : dict
+        As from `read_results`.
+
+    Returns
+    -------
+    list of dict of str
+    """
+    return [
+        {
+            "What": one["about"],
+            "Ratio": f"{one['ratio']:.3g}",
+            "Spread": f"{one['ratios'][0]:.3g} to {one['ratios'][-1]:.3g}, {len(one['ratios'])} runs",
+            "Ours": f"{one['ours']:.4g} {one['unit']}",
+            "Other": f"{one['peer_value']:.4g} {one['unit']}",
+            "The other": one["peer"],
+            "Peak memory": f"{one['peak_memory_gb']:.1f} GB",
+            "Machine": f"{one['machine']['processor']}, {one['machine']['cores']} cores",
+            "When": one["start"][:10],
+        }
+        for one in results.values()
+    ]
