@@ -1,7 +1,9 @@
 """The command `studykit`: the study's steps one by one. Each imports what it needs only when it is called."""
 
 import argparse
+import contextlib
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -114,13 +116,13 @@ def _study(options):
         command += ["--cores", str(options.cores), "--resources", f"gpu={options.gpus}"]
     # Locking is ours, so that a killed study leaves no lock behind; code counts by what it means, see plan.Run.code.
     command += ["--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime", "params", "input"]
-    command += ["--quiet", "all"] * (not options.dry_run)
     command += ["--keep-going"] * options.keep_going + ["--dry-run"] * options.dry_run
     reports = resolve(folders(config)["reports"])
     with alone(resolve(folders(config)["derived"]) / ".study.lock", f"study {config.name}"):
         for sentence in forget_lost(runs):
             print(sentence, file=sys.stderr)
-        status = subprocess.run(command, check=False).returncode
+        quiet = ["--quiet", "all"] * (not options.dry_run)
+        status = subprocess.run(command + quiet, env=os.environ | _cache(root), check=False).returncode
         if options.dry_run:
             return status
         failed = {name: reports / "failed" / f"{name}.txt" for name in runs}
@@ -131,8 +133,19 @@ def _study(options):
             write_study_page(config, failures.values())
     if failures:
         print(f"Stopped: {', '.join(failures)}; what follows from it has not run", file=sys.stderr)
+    elif status:
+        print(f"Stopped: Snakemake itself; this says why: {shlex.join(command)}", file=sys.stderr)
     print(f"{'Report, incomplete' if status else 'Report'}: {reports / 'index.html'}")
     return status
+
+
+def _cache(root):
+    """Where Snakemake keeps its cache: in the project if there is no home to keep it in."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    with contextlib.suppress(OSError):
+        if cache.is_absolute():  # otherwise nobody knows of a home
+            cache.mkdir(parents=True, exist_ok=True)
+    return {} if os.access(cache, os.W_OK) else {"XDG_CACHE_HOME": str(root / ".snakemake" / "cache")}
 
 
 def _execute(options):

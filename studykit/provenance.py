@@ -114,7 +114,7 @@ def _loads_keras(source):
 
 def keras_backend():
     """The backend that Keras will take: that of KERAS_BACKEND, else of its configuration file, else TensorFlow."""
-    file = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
+    file = Path(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras"))) / "keras.json"
     configured = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return os.environ.get("KERAS_BACKEND") or configured.get("backend", "tensorflow")
 
