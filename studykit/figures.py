@@ -78,6 +78,27 @@ def view_colours(views):
     return dict(zip(sorted(views), VIEW_COLOURS, strict=False))
 
 
+def side_colour(keypoint, neither="black"):
+    """Blue for a keypoint of the person's own left, red for one of the right, a third colour for one of the middle."""
+    return {"left": VIEW_COLOURS[0], "right": VIEW_COLOURS[1]}.get(keypoint.partition("_")[0], neither)
+
+
+def picture_grid(count, columns, height):
+    """A figure with room for pictures, each row of `height` inches, and its axes (count,), without their frames."""
+    rows = -(-count // columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(TWO_COLUMNS, height * rows), squeeze=False)
+    for ax in axes.ravel():
+        ax.set_axis_off()
+    return fig, axes.ravel()[:count]
+
+
+def show_picture(ax, image, title="", *, fontsize=6, **options):
+    """A picture that fills its axes, whatever is drawn on it later; options are those of `imshow`."""
+    ax.imshow(image, **options)
+    ax.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
+    ax.set_title(title, fontsize=fontsize)
+
+
 def save_figure(fig, path, data):
     """Save a figure as SVG and PNG, with the numbers it shows as CSV.
 

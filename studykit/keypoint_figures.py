@@ -7,11 +7,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from studykit.figures import ONE_COLUMN, TWO_COLUMNS, VIEW_COLOURS
+from studykit.figures import ONE_COLUMN, TWO_COLUMNS, VIEW_COLOURS, picture_grid, show_picture, side_colour
 from studykit.skeletons import SKELETONS
 
 _LIMBS = tuple(dict.fromkeys(limb for name in ("lsp14", "coco17") for limb in SKELETONS[name].limbs))
-_SIDES = {"left": VIEW_COLOURS[0], "right": VIEW_COLOURS[1]}  # of the person; black: neither side
 
 
 def draw_people(pictures, keypoints, *, columns=4, labels=None):
@@ -24,32 +23,21 @@ def draw_people(pictures, keypoints, *, columns=4, labels=None):
     keypoints : sequence of str
     labels : sequence of ndarray (K, 3), optional
     """
-    names, rows = list(keypoints), -(-len(pictures) // columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(TWO_COLUMNS, 1.9 * rows), squeeze=False)
-    table = []
-    for number, ax in enumerate(axes.ravel()):
-        ax.set_axis_off()
-        if number >= len(pictures):
-            continue
-        title, image, points = pictures[number]
+    fig, axes = picture_grid(len(pictures), columns, 1.9)
+    names, table = list(keypoints), []
+    for number, (ax, (title, image, points)) in enumerate(zip(axes, pictures, strict=True)):
         shown = np.where(points[:, 2:] > 0, points[:, :2], np.nan)
-        ax.imshow(image)
-        ax.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
-        ax.set_title(title, fontsize=6)
+        show_picture(ax, image, title)
         for limb in _LIMBS:
             if all(end in names for end in limb):
                 ends = shown[[names.index(end) for end in limb]]
-                ax.plot(*ends.T, color=_colour(limb[1]), linewidth=1.0)
-        ax.scatter(*shown.T, c=[_colour(name) for name in names], s=7, edgecolors="white", linewidths=0.3, zorder=3)
+                ax.plot(*ends.T, color=side_colour(limb[1]), linewidth=1.0)
+        ax.scatter(*shown.T, c=[side_colour(name) for name in names], s=7, edgecolors="white", linewidths=0.3, zorder=3)
         if labels is not None:
             known = labels[number][:, 2] > 0
             ax.scatter(*labels[number][known, :2].T, c="white", marker="x", s=9, linewidths=0.6, zorder=4)
         table += [(title, name, *point) for name, point in zip(names, points, strict=True)]
     return fig, pd.DataFrame(table, columns=["picture", "keypoint", "x_px", "y_px", "confidence"])
-
-
-def _colour(name):
-    return _SIDES.get(name.partition("_")[0], "black")
 
 
 def draw_training(history):

@@ -8,9 +8,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from studykit.figures import TWO_COLUMNS, VIEW_COLOURS
+from studykit.figures import TWO_COLUMNS, VIEW_COLOURS, picture_grid, show_picture, side_colour
 from studykit.keypoint_figures import draw_pck
 from studykit.skeletons import SKELETONS
+
+_ROW = 1.95  # height of a row of pictures, inches
 
 
 def draw_maps(image, maps, stride, keypoints, chosen):
@@ -27,7 +29,7 @@ def draw_maps(image, maps, stride, keypoints, chosen):
     chosen : sequence of str
     """
     names = [*keypoints, "background"]
-    fig, axes = _panels(len(chosen))
+    fig, axes = picture_grid(len(chosen), 4, _ROW)
     rows = []
     for ax, name in zip(axes, chosen, strict=True):
         shown = maps[..., names.index(name)]
@@ -50,7 +52,7 @@ def draw_fields(image, fields, stride, skeleton, chosen, *, least=0.15):
     chosen : sequence of (str, str)
         Limbs of the skeleton.
     """
-    fig, axes = _panels(len(chosen))
+    fig, axes = picture_grid(len(chosen), 4, _ROW)
     rows = []
     for ax, limb in zip(axes, chosen, strict=True):
         n = skeleton.limbs.index(tuple(limb))
@@ -82,7 +84,7 @@ def draw_peaks_and_connections(image, peaks, connections, skeleton):
     fig, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 3.6))
     for ax, title in ((left, "peaks and their ids"), (right, "connections and their scores")):
         _grey(ax, image, title)
-    colours = [_colour(skeleton.keypoints[int(k)]) for k in peaks[:, 0]]
+    colours = [side_colour(skeleton.keypoints[int(k)], "white") for k in peaks[:, 0]]
     left.scatter(peaks[:, 1], peaks[:, 2], c=colours, s=9, edgecolors="white", linewidths=0.3)
     for n, (_, x, y, _) in enumerate(peaks):
         left.annotate(str(n), (x, y), xytext=(2, 2), textcoords="offset points", fontsize=5, color="white")
@@ -104,13 +106,11 @@ def draw_skeletons(pictures, *, columns=4):
     pictures : sequence of (title, image, people (P, K, 3), name of the skeleton)
         Of `skeletons.SKELETONS`; NaN where a keypoint was not found.
     """
-    fig, axes = _panels(len(pictures), columns)
+    fig, axes = picture_grid(len(pictures), columns, _ROW)
     rows = []
     for ax, (title, image, people, name) in zip(axes, pictures, strict=True):
         keypoints, limbs = SKELETONS[name].keypoints, SKELETONS[name].limbs
-        ax.imshow(image)
-        ax.set_title(title, fontsize=6)
-        ax.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
+        show_picture(ax, image, title)
         for number, person in enumerate(people):
             colour = VIEW_COLOURS[number % len(VIEW_COLOURS)]
             for ends in limbs:
@@ -134,18 +134,8 @@ def draw_losses(history):
     return fig, history
 
 
-def _panels(count, columns=4):
-    rows = -(-count // columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(TWO_COLUMNS, 1.95 * rows), squeeze=False)
-    for ax in axes.ravel():
-        ax.set_axis_off()
-    return fig, axes.ravel()[:count]
-
-
 def _grey(ax, image, title):
-    ax.imshow(image.mean(axis=2), cmap="gray", vmin=0, vmax=255)
-    ax.set_title(title.replace("_", " "), fontsize=6.5)
-    ax.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
+    show_picture(ax, image.mean(axis=2), title.replace("_", " "), fontsize=6.5, cmap="gray", vmin=0, vmax=255)
     ax.set_axis_off()
 
 
@@ -156,8 +146,3 @@ def _overlay(ax, values, stride):
     shares = (values / max(values.max(), 1e-6)).astype(np.float32)
     smooth = cv2.resize(shares, (8 * columns, 8 * rows), interpolation=cv2.INTER_LINEAR).clip(0, 1)
     ax.imshow(smooth, extent=extent, vmin=0, vmax=1, cmap="plasma", alpha=0.85 * smooth)
-
-
-def _colour(name):
-    side, _, _ = name.partition("_")
-    return {"left": VIEW_COLOURS[0], "right": VIEW_COLOURS[1]}.get(side, "white")

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from studykit.figures import LIMB_COLOURS, TWO_COLUMNS, VIEW_COLOURS
+from studykit.figures import LIMB_COLOURS, TWO_COLUMNS, VIEW_COLOURS, picture_grid
 from studykit.skeletons import SKELETONS
 
 LIMBS = SKELETONS["gait6"].limbs
@@ -24,7 +24,7 @@ def draw_stills(stills, keypoints, *, columns=4, whole=False):
     whole : bool
         Show the whole picture, else the surroundings of the labels.
     """
-    fig, axes = _grid(len(stills), columns, 2.0 if whole else 2.4)
+    fig, axes = picture_grid(len(stills), columns, 2.0 if whole else 2.4)
     rows = []
     for ax, still in zip(axes, stills, strict=True):
         points = np.where(still.keypoints[:, 2:] > 0, still.keypoints[:, :2], np.nan)
@@ -64,7 +64,7 @@ def draw_examples(errors, stills, keypoints, *, count=8, columns=4):
     worst = errors.groupby("source").error_px.max().sort_values(kind="stable")
     chosen = worst.index[np.unique(np.linspace(0, len(worst) - 1, min(count, len(worst))).round().astype(int))]
     by_source = {still.source: still for still in stills if still.source in set(chosen)}
-    fig, axes = _grid(len(chosen), columns, 2.4)
+    fig, axes = picture_grid(len(chosen), columns, 2.4)
     for ax, source in zip(axes, chosen, strict=True):
         rows = errors[errors.source == source].set_index("keypoint").reindex(list(keypoints))
         labels = rows[["label_x_px", "label_y_px"]].to_numpy()
@@ -82,7 +82,7 @@ def draw_poses(pictures, keypoints, *, columns=4, p_cutoff=0.6):
         x, y, px, and confidence; points below `p_cutoff` are left out.
     keypoints : sequence of str
     """
-    fig, axes = _grid(len(pictures), columns, 2.4)
+    fig, axes = picture_grid(len(pictures), columns, 2.4)
     rows = []
     for ax, (title, image, points) in zip(axes, pictures, strict=True):
         shown = np.where(points[:, 2:] >= p_cutoff, points[:, :2], np.nan)
@@ -116,16 +116,6 @@ def draw_error_shares(errors, keypoints, *, limit_px=8.0):
     return fig, pd.DataFrame(rows, columns=["keypoint", "distance_px", "share_percent"])
 
 
-def _grid(count, columns, height):
-    rows = -(-count // columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(TWO_COLUMNS, height * rows), squeeze=False)
-    axes = axes.ravel()
-    for ax in axes:
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-    return fig, axes[:count]
-
-
 def _pose(ax, image, points, keypoints, *, labels=None, margin_px=40.0):
     """A picture around a pose: found points as dots joined by lines, labels as crosses."""
     names, points = list(keypoints), np.asarray(points, dtype=float)
@@ -143,4 +133,4 @@ def _pose(ax, image, points, keypoints, *, labels=None, margin_px=40.0):
     if margin_px is not None and np.isfinite(everything).any():
         low = np.maximum(low, np.nanmin(everything, axis=0) - margin_px)
         high = np.minimum(high, np.nanmax(everything, axis=0) + margin_px)
-    ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), xticks=[], yticks=[])
+    ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]))

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from studykit.figures import ONE_COLUMN, TWO_COLUMNS, VIEW_COLOURS
+from studykit.figures import ONE_COLUMN, TWO_COLUMNS, VIEW_COLOURS, picture_grid, show_picture, side_colour
 from studykit.skeletons import SKELETONS
 
 LOSSES = {
@@ -76,15 +76,11 @@ def draw_channels(still, maps, keypoints):
     maps : ndarray (height, width, 1 + K)
     keypoints : sequence of str
     """
-    columns = 9
-    rows = -(-(2 + len(keypoints)) // columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(TWO_COLUMNS, 1.0 * rows), squeeze=False)
-    for ax in axes.ravel():
-        ax.set_axis_off()
-    axes[0, 0].imshow(still.image)
-    axes[0, 0].set_title("image", fontsize=5)
+    fig, axes = picture_grid(2 + len(keypoints), 9, 1.0)
+    axes[0].imshow(still.image)
+    axes[0].set_title("image", fontsize=5)
     table = []
-    for k, (ax, name) in enumerate(zip(axes.ravel()[1:], ["background", *keypoints], strict=False)):
+    for k, (ax, name) in enumerate(zip(axes[1:], ["background", *keypoints], strict=True)):
         y, x = np.unravel_index(maps[..., k].argmax(), maps.shape[:2])
         ax.imshow(maps[..., k], vmin=0, vmax=1)
         if k:
@@ -106,22 +102,17 @@ def draw_skeletons(stills, masks, points, keypoints, *, columns=6):
     keypoints : sequence of str
     """
     limbs = next(s.limbs for s in SKELETONS.values() if s.keypoints == tuple(keypoints))
-    sides = {"left": VIEW_COLOURS[0], "right": VIEW_COLOURS[1]}
-    rows = -(-len(stills) // columns)
-    fig, axes = plt.subplots(2 * rows, columns, figsize=(TWO_COLUMNS, 2.5 * rows), squeeze=False)
-    for ax in axes.ravel():
-        ax.set_axis_off()
+    fig, axes = picture_grid(2 * columns * -(-len(stills) // columns), columns, 1.25)
+    axes = axes.reshape(-1, columns)
     for n, (still, mask) in enumerate(zip(stills, masks, strict=True)):
         own = points[points.source == still.source].set_index("keypoint")[["x_px", "y_px"]]
         pair = [axes[2 * (n // columns) + part, n % columns] for part in (0, 1)]
-        pair[0].imshow(still.image)
-        pair[1].imshow(mask, cmap="gray", vmin=0, vmax=255)
+        show_picture(pair[0], still.image)
+        show_picture(pair[1], mask, cmap="gray", vmin=0, vmax=255)
         for a, b in limbs:
             if a in own.index and b in own.index:
-                colour = sides.get(b.partition("_")[0], VIEW_COLOURS[2])
+                colour = side_colour(b, VIEW_COLOURS[2])
                 pair[1].plot(*own.loc[[a, b]].to_numpy().T, color=colour, linewidth=0.9)
-        for ax in pair:
-            ax.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))
     return fig, points[points.source.isin([still.source for still in stills])]
 
 

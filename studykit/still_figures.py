@@ -7,11 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from studykit.figures import TWO_COLUMNS, VIEW_COLOURS
+from studykit.figures import TWO_COLUMNS, VIEW_COLOURS, picture_grid, show_picture, side_colour
 from studykit.skeletons import SKELETONS
 
-_SIDES = {"left": VIEW_COLOURS[0], "right": VIEW_COLOURS[1]}
-_MIDDLE = "black"
 _SEEN = {"seen": VIEW_COLOURS[0], "occluded": VIEW_COLOURS[3], "unknown or outside": "0.85"}
 
 
@@ -27,19 +25,11 @@ def draw_stills(pictures, keypoints, *, columns=6, titles=None):
     titles : sequence of str, optional
         Else the scene, or the participant.
     """
-    rows = -(-len(pictures) // columns)
-    side = TWO_COLUMNS / columns
-    fig, axes = plt.subplots(rows, columns, figsize=(TWO_COLUMNS, rows * (side + 0.15)), squeeze=False)
+    fig, axes = picture_grid(len(pictures), columns, TWO_COLUMNS / columns + 0.15)
+    titles = titles or [people[0].scene or people[0].participant for people in pictures]
     table = []
-    for number, ax in enumerate(axes.ravel()):
-        ax.set_axis_off()
-        if number >= len(pictures):
-            continue
-        people = pictures[number]
-        height, width = people[0].image.shape[:2]
-        ax.imshow(people[0].image)
-        ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-        ax.set_title(titles[number] if titles else people[0].scene or people[0].participant, fontsize=5.5)
+    for ax, people, title in zip(axes, pictures, titles, strict=True):
+        show_picture(ax, people[0].image, title, fontsize=5.5)
         for person in people:
             _draw_person(ax, person, list(keypoints))
             table += [(person.source, n, *point) for n, point in zip(keypoints, person.keypoints, strict=True)]
@@ -51,8 +41,8 @@ def _draw_person(ax, still, names):
         ax.contour(still.mask, [0.5], colors="yellow", linewidths=0.5)
     points = np.where(still.keypoints[:, 2:] > 0, still.keypoints[:, :2], np.nan)
     for a, b in _limbs(names):
-        ax.plot(*points[[names.index(a), names.index(b)]].T, color=_colour(b), linewidth=0.8)
-    colours = [_colour(name) for name in names]
+        ax.plot(*points[[names.index(a), names.index(b)]].T, color=side_colour(b), linewidth=0.8)
+    colours = [side_colour(name) for name in names]
     faces = [c if seen == 2 else "white" for c, seen in zip(colours, still.keypoints[:, 2], strict=True)]
     ax.scatter(*points.T, s=4, c=faces, edgecolors=colours, linewidths=0.5, zorder=3)
 
@@ -63,10 +53,6 @@ def _limbs(names):
         if set(skeleton.keypoints) <= set(names):
             return skeleton.limbs
     return ()
-
-
-def _colour(name):
-    return _SIDES.get(name.partition("_")[0], _MIDDLE)
 
 
 def draw_visibility(shares):
