@@ -10,6 +10,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -213,17 +214,24 @@ def _save(model, checkpoint, key, step, history, lowest):
 
 def _restore(model, checkpoint, key):
     """Step, history and lowest of a checkpoint that fits, its state put into the model; else a fresh start."""
-    if not checkpoint.is_file():
+    kept = _read(checkpoint)
+    if str(kept.get("key")) != key:
         return 0, [], _Lowest()
-    with np.load(checkpoint) as kept:
-        if str(kept["key"]) != key:
-            return 0, [], _Lowest()
-        for n, variable in enumerate(_variables(model)):
-            variable.assign(kept[f"v{n}"])
-        count = sum(name.startswith("lowest") for name in kept.files) - 2
-        weights = [kept[f"lowest{n}"] for n in range(count)]
-        lowest = _Lowest(float(kept["lowest_value"]), int(kept["lowest_step"]), weights)
-        return int(kept["step"]), json.loads(str(kept["history"])), lowest
+    for n, variable in enumerate(_variables(model)):
+        variable.assign(kept[f"v{n}"])
+    count = sum(name.startswith("lowest") for name in kept) - 2
+    weights = [kept[f"lowest{n}"] for n in range(count)]
+    lowest = _Lowest(float(kept["lowest_value"]), int(kept["lowest_step"]), weights)
+    return int(kept["step"]), json.loads(str(kept["history"])), lowest
+
+
+def _read(checkpoint):
+    """Arrays of a checkpoint by name; none if it is missing or damaged, which the archive's own checksums tell."""
+    try:
+        with np.load(checkpoint) as kept:
+            return dict(kept)
+    except (OSError, EOFError, ValueError, BadZipFile):
+        return {}
 
 
 def save_model(model, path):

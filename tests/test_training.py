@@ -73,6 +73,21 @@ def test_checkpoint_of_other_settings_is_not_continued(whole, tmp_path):
     assert history.equals(whole[1])
 
 
+@pytest.mark.parametrize("damage", ["emptied", "cut off", "a bit turned", "no archive"])
+def test_damaged_checkpoint_is_not_continued(whole, tmp_path, damage):
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, RandomBatches(stop_at=10))
+    content = bytearray((tmp_path / "c.npz").read_bytes())
+    place = content.index(b"v3.npy") + 200  # in the numbers of an array
+    turned = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+    damaged = {"emptied": b"", "cut off": content[:-100], "a bit turned": turned, "no archive": b"hello"}
+    (tmp_path / "c.npz").write_bytes(damaged[damage])
+    model, history = train(tmp_path, RandomBatches())
+    assert history.equals(whole[1])
+    for again, first in zip(model.get_weights(), whole[0], strict=True):
+        np.testing.assert_array_equal(again, first)
+
+
 def test_loss_that_is_not_a_number_stops_at_its_step(tmp_path):
     with pytest.raises(LossNotFinite, match=r"step 10: expected a finite loss.*the weights of step 8 are kept"):
         train(tmp_path, RandomBatches(broken_at=9))
