@@ -5,6 +5,7 @@
 SCALE ?= default
 CORES ?= 2
 SEEDS ?= 2 3
+TIMES ?= 3
 
 LOCK := $(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 FIND_PYTHON = for p in python3.11 python3 python; do \
@@ -45,8 +46,9 @@ test-faults: $(READY)
 lab: $(READY)
 	@$(BIN)/jupyter lab notebooks
 
+# All scripts of benchmarks/, or those named: make benchmark [BENCHMARKS="anova paf"] [TIMES=3]
 benchmark: $(READY)
-	@$(BIN)/studykit benchmark
+	@$(BIN)/studykit benchmark $(BENCHMARKS) --times $(TIMES)
 
 check-results: $(READY)
 	@$(BIN)/studykit check-results $(SCALE)
