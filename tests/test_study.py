@@ -101,3 +101,25 @@ def test_killed_study_resumes_with_the_same_tables(finished, tmp_path):
     assert result.returncode == 0, result.stderr
     assert ran(result) == ["20_doubles", "30_sum"]
     assert tables(root) == json.loads((finished / "first.json").read_text()) != {}
+
+
+def test_a_cluster_is_asked_for_what_a_notebook_uses(tmp_path):
+    root = make_tiny_study(tmp_path / "a study")
+    table = root / "workflow/notebooks.yaml"
+    table.write_text(
+        table.read_text().replace("20_doubles: {", "20_doubles: {memory_gb: 2.5, minutes: 10, gpu: true, ")
+    )
+    path = root / "config/tiny.yaml"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"uses": {"30_sum": {"memory_gb": 8.0}}}))
+
+    def asked(*options):
+        rules = re.split(r"^(?:local)?rule ", study(root, "--dry-run", *options).stdout, flags=re.MULTILINE)[1:]
+        found = {rule.partition(":")[0]: re.findall(r"(mem_mb|runtime|gpu)=(\d+)", rule) for rule in rules}
+        return {name: {key: int(value) for key, value in pairs} for name, pairs in found.items() if pairs}
+
+    assert asked("--gpus", "1") == {
+        "10_numbers": {"mem_mb": 3000, "runtime": 13, "gpu": 0},
+        "20_doubles": {"mem_mb": 6000, "runtime": 40, "gpu": 1},
+        "30_sum": {"mem_mb": 17000, "runtime": 13, "gpu": 0},
+    }
+    assert asked()["20_doubles"]["gpu"] == 0
