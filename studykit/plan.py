@@ -163,7 +163,9 @@ def _run(name, entry, variants, part, config):
         done=derived / "done" / name,
         threads=entry.threads,
         gpu=entry.gpu,
-        **{"memory_gb": entry.memory_gb, "minutes": entry.minutes} | config.uses.get(stem, {}),
+        **{"memory_gb": entry.memory_gb, "minutes": entry.minutes}
+        | config.uses.get(stem, {})
+        | config.uses.get(name, {}),
         parameters=validate(notebook, given),
     )
 

@@ -27,8 +27,8 @@ class StudyConfig(BaseModel):
 
     `notebooks` maps a notebook's name, or a run's (`notebook/variant`), to parameters that override those of its
     parameters cell, which is where each parameter's type, range and meaning stand. `runs` maps a notebook that runs
-    several times to its variants, in place of those of `workflow/notebooks.yaml`. `uses` maps a notebook to the memory
-    and the minutes that one run of it takes at this scale, which a cluster is asked for.
+    several times to its variants, in place of those of `workflow/notebooks.yaml`. `uses` maps a notebook or a run to
+    the memory and the minutes that one run takes at this scale, for a cluster.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
