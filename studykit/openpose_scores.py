@@ -47,23 +47,28 @@ def guess_missing(points):
     return points
 
 
-def single_scores(found, stills, keypoints):
-    """What `keypoint_scores.shared_scores` gives, for the surest person of each picture.
-
-    A joint that was not found is wrong in PCK and has a guessed place (`guess_missing`) in the other figures.
+def single_scores(points, found, stills, keypoints):
+    """What `keypoint_scores.shared_scores` gives for one person a picture, and what grouping leaves of it.
 
     Parameters
     ----------
+    points : ndarray (N, K, 3)
+        The person of each still, who is known to be alone, as from `openpose_network.find_one`.
     found : sequence of (people (P, K, 3), scores (P,))
-        A still each.
+        Whoever `openpose_network.find_people` finds in each still.
     stills : StillSet
         One person a picture.
     keypoints : sequence of str
         Of the people found.
+
+    Returns
+    -------
+    dict of str to float
+        With `pck_grouped`: of the surest of the people found, where a joint that was not found is wrong.
     """
-    points, scores = surest_person(found, len(keypoints))
-    figures = shared_scores(guess_missing(points), stills, keypoints, scores)
-    return figures | {"pck": shared_pck(points, stills, keypoints).pck.iloc[-1]}
+    surest, _ = surest_person(found, len(keypoints))
+    grouped = shared_pck(surest, stills, keypoints).pck.iloc[-1]
+    return shared_scores(points, stills, keypoints, points[..., 2].mean(axis=1)) | {"pck_grouped": grouped}
 
 
 def shared_pck(points, stills, keypoints, names=SHARED):
@@ -103,13 +108,15 @@ def coco_names(keypoints):
     return tuple(name for name in SKELETONS["coco17"].keypoints if name in keypoints)
 
 
-def measure(find, singles, scenes, keypoints):
+def measure(find, find_one, singles, scenes, keypoints):
     """What a way to find people brings, and what it costs.
 
     Parameters
     ----------
     find : callable
         ``find(image) -> (people (P, K, 3), scores (P,))``, such as `openpose_network.find_people` at some scales.
+    find_one : callable
+        ``find_one(image) -> (K, 3)``, such as `openpose_network.find_one`.
     singles, scenes : StillSet
         Test pictures of one person, and of several (a still a person), which may be empty.
     keypoints : sequence of str
@@ -118,7 +125,7 @@ def measure(find, singles, scenes, keypoints):
     Returns
     -------
     dict
-        pck (twelve shared joints, single people), ap (the same joints, scenes), people_per_person and ms_per_image
+        pck and pck_grouped (see `single_scores`), ap (the same joints, scenes), people_per_person and ms_per_image
         (network and reading, median).
     """
     images = [still.image for still in singles] + [scenes[numbers[0]].image for numbers in scenes.by_scene()]
@@ -127,12 +134,14 @@ def measure(find, singles, scenes, keypoints):
         start = time.perf_counter()
         found.append(find(image))
         times.append(time.perf_counter() - start)
-    points, _ = surest_person(found[: len(singles)], len(keypoints))
+    alone = np.stack([find_one(still.image) for still in singles])
+    single = single_scores(alone, found[: len(singles)], singles, keypoints)
     crowd = {"AP": np.nan, "people_per_person": np.nan}
     if len(scenes):
         crowd = scene_scores(found[len(singles) :], scenes, keypoints)
     return {
-        "pck": shared_pck(points, singles, keypoints).pck.iloc[-1],
+        "pck": single["pck"],
+        "pck_grouped": single["pck_grouped"],
         "ap": crowd["AP"],
         "people_per_person": crowd["people_per_person"],
         "ms_per_image": 1000 * np.median(times),

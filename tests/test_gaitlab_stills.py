@@ -62,6 +62,17 @@ def test_poses_are_of_many_kinds():
     assert min(knees) < 10 and max(knees) > 90
 
 
+def test_without_variety_all_stand_and_face_the_camera():
+    stills = simulate_stills(8, seed=2, size=96, skeleton="lsp14", people=8, turned_deg=0, variety=0)
+    for still in stills:
+        at = dict(zip(stills.keypoints, still.keypoints[:, :2], strict=True))
+        assert at["left_shoulder"][0] > at["right_shoulder"][0] + 5
+        for joint in ("knee", "ankle"):
+            assert abs(at[f"left_{joint}"] - at["left_hip"])[0] < 0.25 * abs(at["left_ankle"] - at["left_hip"])[1]
+    with pytest.raises(ValueError, match="variety from 0 to 1, got 30 and 2"):
+        simulate_stills(8, turned_deg=30, variety=2)
+
+
 def test_a_figure_that_follows_itself_is_itself():
     figure = load_body().figure("m", np.random.default_rng(0))
     rest = np.tile(np.eye(3), (2, len(figure.body.bones), 1, 1))

@@ -11,7 +11,7 @@ from studykit.batches import Batches
 from studykit.grouping import find_peaks
 from studykit.models.cost import memory_mb
 from studykit.models.openpose import final_maps, openpose
-from studykit.openpose_network import Settings, find_people, load_network, multi_scale_maps, pictures
+from studykit.openpose_network import Settings, find_one, find_people, load_network, multi_scale_maps, pictures
 from studykit.openpose_scores import guess_missing, scene_scores, single_scores, surest_person
 from studykit.paf import confidence_maps
 from studykit.saved_networks import save_network
@@ -189,6 +189,12 @@ def test_maps_of_all_scales_lie_on_one_another(mean_of_cells):
         np.testing.assert_allclose(peaks[:, 1:3], points, atol=px)
 
 
+def test_who_is_alone_is_read_from_the_highest_peaks(mean_of_cells):
+    points = np.array([[61.3, 40.2], [120.7, 77.9]])
+    found = find_one(mean_of_cells, TINY, blobs(points, 203, 131), box_size=131)
+    np.testing.assert_allclose(found[:, :2], points, atol=1)
+
+
 def test_beyond_the_picture_lies_grey(mean_of_cells):
     # Paper 000, section 4: PadValue = 128. 100 x 60 px at their own size are 13 x 8 cells; half of the last is grey.
     maps, _, stride = multi_scale_maps(mean_of_cells, np.zeros((60, 100, 3), np.uint8), box_size=60, scales=(1.0,))
@@ -229,8 +235,8 @@ def test_truth_as_prediction_scores_one_and_nobody_scores_nothing():
     nobody = (np.zeros((0, 18, 3)), np.zeros(0))
     assert scene_scores([nobody, nobody], scenes, names)["AP"] == 0
     alone = scenes.subset([0, 2])
-    single = single_scores([(bodies[0][None], np.ones(1)), nobody], alone, names)
-    assert single["pck"] == 0.5 and single["AR"] == 0.5
+    single = single_scores(np.stack([bodies[0], bodies[2]]), [(bodies[0][None], np.ones(1)), nobody], alone, names)
+    assert single["pck"] == single["AR"] == 1 and single["pck_grouped"] == 0.5
 
 
 def test_missing_joints_are_wrong_and_get_a_place_of_their_own():

@@ -27,13 +27,15 @@ _KINDS = {
 _LEAN = {"bend": (20, 90), "squat": (10, 45), "run": (3, 20), "sit": (-10, 25)}
 
 
-def random_pose(figure, rng):
+def random_pose(figure, rng, variety=1.0):
     """A random pose of a figure, standing at the origin.
 
     Parameters
     ----------
     figure : Figure
     rng : numpy.random.Generator
+    variety : float
+        Multiplies the angles of trunk, legs and arms, 0 to 1; below 1 nobody lies down.
 
     Returns
     -------
@@ -51,12 +53,12 @@ def random_pose(figure, rng):
         rotations[body.bone[bone]] = value
 
     def spread(sd):
-        return np.radians(rng.normal(0, sd))
+        return variety * np.radians(rng.normal(0, sd))
 
     # Trunk: the pelvis takes some of the lean, the spine the rest, evenly.
-    lean = np.radians(rng.uniform(*_LEAN[kind]) if kind in _LEAN else rng.normal(3, 6))
+    lean = variety * np.radians(rng.uniform(*_LEAN[kind]) if kind in _LEAN else rng.normal(3, 6))
     twist = spread(12)
-    bow = spread(6) + (np.radians(rng.uniform(-35, 35)) if kind == "side" else 0)
+    bow = spread(6) + (variety * np.radians(rng.uniform(-35, 35)) if kind == "side" else 0)
     pelvis = rotation("y", spread(8)) @ rotation("z", 0.3 * bow) @ rotation("x", 0.45 * lean)
     put("pelvis", pelvis)
     for bone, share in _SPINE:
@@ -68,7 +70,7 @@ def random_pose(figure, rng):
 
     leading = rng.random() < 0.5
     for side, (suffix, sign) in _SUFFIXES.items():
-        hip, abduction, knee = np.radians(_leg(kind, (side == "left") == leading, rng))
+        hip, abduction, knee = variety * np.radians(_leg(kind, (side == "left") == leading, rng))
         thigh = pelvis @ rotation("y", sign * np.radians(rng.normal(6, 8))) @ rotation("z", sign * abduction)
         thigh = thigh @ rotation("x", -hip)
         shank = thigh @ rotation("x", knee)
@@ -78,7 +80,7 @@ def random_pose(figure, rng):
         put("foot" + suffix, foot)
         put("ball" + suffix, foot)
 
-        swing, raised, elbow = np.radians(_arm(kind, rng))
+        swing, raised, elbow = variety * np.radians(_arm(kind, rng))
         clavicle = np.clip((max(swing, raised) - np.radians(70)) * 0.25, 0, np.radians(25))
         put("clavicle" + suffix, trunk @ rotation("z", sign * clavicle))
         upper = trunk @ rotation("z", sign * raised) @ rotation("x", -swing)
@@ -87,7 +89,7 @@ def random_pose(figure, rng):
         put("hand" + suffix, _hang(put, place, "arm", suffix, upper, lower))
     rotations = rotations[None]
     positions = figure.bone_positions(rotations, np.zeros((1, 3)))
-    if kind == "lie":
+    if kind == "lie" and variety == 1:
         down = rotation("x", -np.pi / 2)
         rotations, positions = down @ rotations, positions @ down.T
     return rotations, positions, kind

@@ -7,6 +7,7 @@ import numpy as np
 from studykit.gaitlab.cameras import depth, project
 from studykit.gaitlab.render import composite, draw_person
 from studykit.gaitlab.stills import (
+    Manners,
     backdrop,
     camera_around,
     expose,
@@ -24,7 +25,7 @@ _SCENE = 13  # random stream, apart from those of `stills`
 _SHARE_SEEN = 0.4  # of a person's box that nobody nearer covers
 
 
-def simulate_scenes(n, seed=20, size=256, skeleton="lsp14", groups=None, most=4):
+def simulate_scenes(n, seed=20, size=256, skeleton="lsp14", groups=None, most=4, *, turned_deg=180.0, variety=1.0):
     """Labelled pictures of one to several simulated people, a still a person.
 
     Stills of one picture share `scene` and image. A mask shows what is seen of its person, a box encloses the mask, and
@@ -45,6 +46,8 @@ def simulate_scenes(n, seed=20, size=256, skeleton="lsp14", groups=None, most=4)
         in proportion to its size. One group of `n` bodies, at least `most`, if not given.
     most : int
         People in a picture; each number from 1 comes equally often.
+    turned_deg, variety : float
+        As in `simulate_stills`.
 
     Returns
     -------
@@ -71,12 +74,13 @@ def simulate_scenes(n, seed=20, size=256, skeleton="lsp14", groups=None, most=4)
         count = min(int(rng.integers(1, most + 1)), len(group))
         bodies = tuple(int(body) for body in rng.permutation(group)[:count])
         people += [(number, bodies, place) for place in range(count)]
+    manners = Manners(turned_deg, variety).checked()
     names = point_names(skeleton)
     rows = [POINTS.index(name) for name in names]
 
     def draw(person):
         number, bodies, place = person
-        image, masks, points = _draw(seed, number, bodies, size)
+        image, masks, points = _draw(seed, number, bodies, size, manners)
         mask = masks[place].copy()
         source = f"gaitlab scene {number}, person {place}, seed {seed}"
         name = person_name(bodies[place])
@@ -91,13 +95,13 @@ def _name(number):
 
 
 @lru_cache(maxsize=4)
-def _draw(seed, number, bodies, size):
+def _draw(seed, number, bodies, size, manners):
     """Image (size, size, 3), masks and points of one scene, a mask (size, size) and (point, 3) a person."""
     rng = np.random.default_rng([seed, _SCENE, number, 1])
-    posed = [pose_person(seed, body, rng) for body in bodies]
-    places, camera = _arrange(posed, size, rng)
+    posed = [pose_person(seed, body, rng, manners) for body in bodies]
+    places, camera = _arrange(posed, size, rng, manners.variety)
     light, gain = light_and_gain(rng)
-    image = backdrop(size, rng)
+    image = backdrop(size, rng, manners.variety)
     layers = [
         draw_person(dressed, (vertices + place).astype(np.float32), normals, camera, light, _lit(dressed, gain))
         for (dressed, vertices, normals, _), place in zip(posed, places, strict=True)
@@ -117,7 +121,7 @@ def _lit(dressed, gain):
     return np.clip(dressed.texture * gain, 0, 255).astype(np.uint8)
 
 
-def _arrange(posed, size, rng):
+def _arrange(posed, size, rng, variety):
     """Where the people stand (people, 3), m, and a camera that sees enough of each of them."""
     for attempt in range(200):
         apart = 1 + 0.05 * attempt
@@ -125,7 +129,7 @@ def _arrange(posed, size, rng):
         places = np.column_stack([np.cumsum(steps), np.zeros(len(posed)), rng.uniform(-1.2, 1.2, len(posed))])
         places = places[rng.permutation(len(posed))]
         crowd = np.concatenate([vertices + place for (_, vertices, *_), place in zip(posed, places, strict=True)])
-        camera = camera_around(crowd, size, rng, distance_m=(5, 10), filled=(0.75, 1.05))
+        camera = camera_around(crowd, size, rng, variety, distance_m=(5, 10), filled=(0.75, 1.05))
         if _all_seen([p[3] + place for p, place in zip(posed, places, strict=True)], places, camera):
             break
     return places, camera

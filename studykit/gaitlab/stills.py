@@ -1,6 +1,7 @@
 """Single pictures of single people in many poses, before backgrounds that are nothing in particular."""
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from studykit.skeletons import POINTS, SKELETONS
 _PERSON, _STILL = 11, 12  # random streams, apart from those of `record`
 
 
-def simulate_stills(n, seed=20, size=256, skeleton="lsp14", people=None):
+def simulate_stills(n, seed=20, size=256, skeleton="lsp14", people=None, *, turned_deg=180.0, variety=1.0):
     """Labelled pictures of simulated people: standing, reaching, squatting, running, lying ...
 
     Still number i depends on `seed`, `size` and i alone, and is drawn when it is asked for (some 20 ms); `list(...)`
@@ -34,6 +35,10 @@ def simulate_stills(n, seed=20, size=256, skeleton="lsp14", people=None):
         Key of `skeletons.SKELETONS`, except gait6; "all" for every point of the body (`skeletons.POINTS`).
     people : int, optional
         Different bodies, each dressed in one way; a person's pictures follow one another. A quarter of `n`.
+    turned_deg : float
+        People turn away from the camera by up to this much, either way; 180: anywhere.
+    variety : float
+        Of poses, camera heights and backgrounds, 0 (all stand upright before a plain wall) to 1.
 
     Returns
     -------
@@ -52,12 +57,13 @@ def simulate_stills(n, seed=20, size=256, skeleton="lsp14", people=None):
             f"expected n from 1, size from 32 px, people from 1 to n and seed from 0, got n={n}, size={size}, "
             f"people={people}, seed={seed}"
         )
+    manners = Manners(turned_deg, variety).checked()
     names = point_names(skeleton)
     rows = [POINTS.index(name) for name in names]
     persons = [index * people // n for index in range(n)]
 
     def draw(index):
-        image, mask, keypoints = _draw(seed, persons[index], index, size)
+        image, mask, keypoints = _draw(seed, persons[index], index, size, manners)
         source = f"gaitlab still {index}, seed {seed}"
         return Still(image, keypoints[rows], mask, mask_box(mask), person_name(persons[index]), source)
 
@@ -91,8 +97,23 @@ def _person(seed, number):
     return figure, dress(figure, draw_outfit(sex, rng), rng)
 
 
-def pose_person(seed, number, rng):
-    """A person in a random pose, turned anywhere, on the floor at the origin.
+class Manners(NamedTuple):
+    """How much pictures differ from each other; see `simulate_stills`."""
+
+    turned_deg: float = 180.0
+    variety: float = 1.0
+
+    def checked(self):
+        """The same, if both are in range."""
+        if not (0 <= self.turned_deg <= 180 and 0 <= self.variety <= 1):
+            raise ValueError(
+                f"expected turned_deg from 0 to 180 and variety from 0 to 1, got {self.turned_deg} and {self.variety}"
+            )
+        return self
+
+
+def pose_person(seed, number, rng, manners):
+    """A person in a random pose, turned at random, on the floor at the origin.
 
     Returns
     -------
@@ -103,8 +124,9 @@ def pose_person(seed, number, rng):
         `POINTS`, m.
     """
     figure, dressed = _person(seed, number)
-    rotations, positions, _ = random_pose(figure, rng)
-    turn = rotation("y", rng.uniform(0, 2 * np.pi))
+    rotations, positions, _ = random_pose(figure, rng, manners.variety)
+    half_turns = rng.uniform(0, 2)
+    turn = rotation("y", np.radians(manners.turned_deg) * (half_turns - 2 * (half_turns > 1)))
     rotations, positions = turn @ rotations, positions @ turn.T
     points = figure.named_points(rotations, positions)[0]
     return dressed, *dressed.pose(rotations[0], positions[0]), points
@@ -124,14 +146,14 @@ def expose(image, rng):
     return np.clip(grainy, 0, 255).astype(np.uint8)
 
 
-def _draw(seed, person, index, size):
+def _draw(seed, person, index, size, manners):
     """Image (size, size, 3), mask (size, size) and every point (point, 3) of one still."""
     rng = np.random.default_rng([seed, _STILL, index])
-    dressed, vertices, normals, points = pose_person(seed, person, rng)
-    camera = camera_around(vertices, size, rng)
+    dressed, vertices, normals, points = pose_person(seed, person, rng, manners)
+    camera = camera_around(vertices, size, rng, manners.variety)
     light, gain = light_and_gain(rng)
     texture = np.clip(dressed.texture * gain, 0, 255).astype(np.uint8)
-    image = backdrop(size, rng)
+    image = backdrop(size, rng, manners.variety)
     layer = draw_person(dressed, vertices, normals, camera, light, texture)
     mask = np.zeros((size, size), bool)
     if layer is not None:
@@ -148,7 +170,7 @@ def seen_points(points, camera, layers):
     return np.column_stack([pixels, seen]).astype(np.float32)
 
 
-def camera_around(vertices, size, rng, distance_m=(3, 9), filled=(0.6, 0.95)):
+def camera_around(vertices, size, rng, variety=1.0, distance_m=(3, 9), filled=(0.6, 0.95)):
     """A camera at a random distance, that looks at the vertices (V, 3) roughly in the middle.
 
     They fill a random share of the picture, diagonally, as seen at that distance.
@@ -156,24 +178,24 @@ def camera_around(vertices, size, rng, distance_m=(3, 9), filled=(0.6, 0.95)):
     middle = (vertices.max(0) + vertices.min(0)) / 2
     extent = np.linalg.norm(np.ptp(vertices[:, :2], axis=0))
     distance = rng.uniform(*distance_m)
-    elevation = np.radians(np.clip(rng.normal(4, 10), -12, 40))
+    elevation = variety * np.radians(np.clip(rng.normal(4, 10), -12, 40))
     position = middle + distance * np.array([0, np.sin(elevation), np.cos(elevation)])
     focal = size * distance / extent * rng.uniform(*filled)
     return look_at(position, middle + rng.normal(0, 0.06, 3) * extent, focal, size, size)
 
 
-def backdrop(size, rng):
-    """A random background (size, size, 3) uint8: a gradient, a floor, and plain shapes."""
+def backdrop(size, rng, variety=1.0):
+    """A random background (size, size, 3) uint8: a gradient, a floor, and up to 13 times `variety` plain shapes."""
     top, bottom = 0.6 * (colours := rng.uniform(20, 235, (2, 3))) + 0.4 * colours.mean(1, keepdims=True)
     y = np.linspace(0, 1, size)[:, None, None]
     image = np.broadcast_to(top * (1 - y) + bottom * y, (size, size, 3)).astype(np.float32, order="C")
     if rng.random() < 0.7:
         horizon = int(size * rng.uniform(0.45, 0.9))
         image[horizon:] = rng.uniform(40, 200) * np.array([1, 0.95, 0.88]) * rng.uniform(0.8, 1.1, 3)
-    for _ in range(rng.integers(0, 14)):
+    for _ in range(round(variety * rng.integers(0, 14))):
         _draw_shape(image, size, rng)
     cloud = noise((size, size), rng, ((3, 0.8), (9, 0.8), (28, 0.7), (80, 0.5)))
-    image *= 1 + 0.24 * rng.random() * cloud[..., None]
+    image *= 1 + 0.24 * variety * rng.random() * cloud[..., None]
     if rng.random() < 0.6:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 2.5) * size / 256)
     return np.clip(image, 0, 255).astype(np.uint8)
