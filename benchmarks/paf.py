@@ -32,7 +32,7 @@ if multiprocessing.parent_process() is None:
 
     BODY = SKELETONS["openpose18"]
     LIMBS = limb_numbers(BODY)
-    TRAINED = Settings(width=0.35, features=48, size_px=160)  # as the study's default, less the added normalisation
+    TRAINED = Settings(width=0.25, features=32, size_px=128)  # as the study's default, less the added normalisation
 
 WIDTH, HEIGHT, PEOPLE = 656, 368, 6
 

@@ -36,6 +36,9 @@ class Settings(CropSettings):
         See `models.openpose`; stages 0: as published.
     size_px : int
         Width and height of training examples, a multiple of 8 (paper: 368).
+    box_px : int
+        Height to which pictures are scaled before people are looked for (paper: 368); people should then be about as
+        large as in training.
     sigma_px, reach_px : float
         Of the Gaussians, and of the fields to either side of a limb, network px (published: 7 and 8).
     padding, zoom, rotation_deg, shift, flip, colour, blur_px, noise
@@ -50,6 +53,7 @@ class Settings(CropSettings):
     normalise_all: bool = False
     batch_momentum: float = 0.9
     size_px: int = 368
+    box_px: int = 368
     padding: float = 1.2
     sigma_px: float = 7.0
     reach_px: float = 8.0
@@ -206,7 +210,7 @@ def find_people(model, settings, image, *, box_size=None, scales=(1.0,), thresho
     settings : Settings
     image : ndarray (H, W, 3) uint8
     box_size : float, optional
-        As in `multi_scale_maps`; the size of training examples if not given.
+        As in `multi_scale_maps`; the settings' if not given.
     scales : sequence of float
     threshold, matching
         See `grouping.group`.
@@ -217,7 +221,7 @@ def find_people(model, settings, image, *, box_size=None, scales=(1.0,), thresho
         x, y in px of the picture and score; NaN, NaN, 0 where a keypoint was not found. The surest person first.
     scores : ndarray (P,)
     """
-    maps, fields, stride = multi_scale_maps(model, image, box_size=box_size or settings.size_px, scales=scales)
+    maps, fields, stride = multi_scale_maps(model, image, box_size=box_size or settings.box_px, scales=scales)
     smooth_px = SMOOTH_PX * stride / STRIDE
     return group(
         maps, fields, settings.limbs, stride=stride, threshold=threshold, smooth_px=smooth_px, matching=matching
@@ -237,7 +241,7 @@ def find_one(model, settings, image, *, box_size=None, scales=(1.0,)):
     ndarray (K, 3)
         x, y in px of the picture and height of the peak.
     """
-    maps, _, stride = multi_scale_maps(model, image, box_size=box_size or settings.size_px, scales=scales)
+    maps, _, stride = multi_scale_maps(model, image, box_size=box_size or settings.box_px, scales=scales)
     return heatmap_peaks(maps[None, ..., :-1], stride=stride)[0]
 
 

@@ -19,7 +19,7 @@ from studykit.skeletons import SKELETONS
 from studykit.stills import Still, StillSet
 from studykit.training import compile_model
 
-TINY = Settings(width=0.1, features=8, size_px=32)
+TINY = Settings(width=0.1, features=8, size_px=32, box_px=32)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_flipped_examples_exchange_sides_of_every_person():
 
 
 def test_steps_of_training_lower_the_loss():
-    small = Settings(backbone="vgg19", width=0.05, features=8, stages=1, size_px=32)
+    small = Settings(backbone="vgg19", width=0.05, features=8, stages=1, size_px=32, box_px=32)
     names = small.keypoints
     train = pictures(StillSet([still(body(names, 4, 4)), still(body(names, 30, 20), name="b")], names), keypoints=names)
     keras.utils.set_random_seed(1)
