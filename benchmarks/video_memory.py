@@ -42,7 +42,7 @@ def main(seconds=30.0):
         simulate_study(place, participants=1, trials=1, seconds=2.0, seed=7, progress=False)
         walk = list(read_frames(next(Path(place).glob("videos/*R2L*.mp4"))))
         for times in (1, TIMES):
-            count = round(times * seconds * FPS / len(walk))
+            count = times * round(seconds * FPS / len(walk))
             video = Path(place) / f"{times}.mp4"
             write_video(chain.from_iterable(repeat(walk, count)), video, FPS)
             with multiprocessing.get_context("spawn").Pool(1) as own:
