@@ -161,7 +161,7 @@ def _run(name, entry, variants, part, config):
         reads=tuple(run for other in entry.reads for run in part.get(other, [])),
         results=tuple(derived / result.format(run=variant) for result in entry.writes),
         done=derived / "done" / name,
-        threads=entry.threads,
+        threads=min(entry.threads, config.threads or entry.threads),
         gpu=entry.gpu,
         **{"memory_gb": entry.memory_gb, "minutes": entry.minutes}
         | config.uses.get(stem, {})

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from studykit.files import replacing
 
@@ -43,6 +43,7 @@ class StudyConfig(BaseModel):
     notebooks: dict[str, dict] = {}
     runs: dict[str, dict[str, dict]] = {}
     uses: dict[str, dict[Literal["memory_gb", "minutes"], PositiveFloat]] = {}
+    threads: PositiveInt | None = None  # of one run at most; None: as `workflow/notebooks.yaml` has it
 
 
 def load_config(path):

@@ -42,6 +42,14 @@ def test_a_configuration_chooses_and_tunes_the_variants(root):
     }
 
 
+def test_a_configuration_limits_the_threads_of_a_run(root):
+    table = yaml.safe_load((root / "workflow/notebooks.yaml").read_text())
+    table["10_numbers"]["threads"] = 4
+    (root / "workflow/notebooks.yaml").write_text(yaml.safe_dump(table, sort_keys=False))
+    assert [run.threads for run in planned(root).values()] == [4, 1, 1, 1]
+    assert [run.threads for run in planned(root, threads=2).values()] == [2, 1, 1, 1]
+
+
 def test_unknown_runs_are_named(root):
     with pytest.raises(ValueError, match=r"notebooks: expected one of .*20_doubles/twice.*, got '20_doubles/once'"):
         planned(root, notebooks={"20_doubles/once": {}})
