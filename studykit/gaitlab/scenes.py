@@ -7,7 +7,7 @@ import numpy as np
 from studykit.gaitlab.cameras import depth, project
 from studykit.gaitlab.render import composite, draw_person
 from studykit.gaitlab.stills import (
-    Manners,
+    Diversity,
     backdrop,
     camera_around,
     expose,
@@ -74,13 +74,13 @@ def simulate_scenes(n, seed=20, size=256, skeleton="lsp14", groups=None, most=4,
         count = min(int(rng.integers(1, most + 1)), len(group))
         bodies = tuple(int(body) for body in rng.permutation(group)[:count])
         people += [(number, bodies, place) for place in range(count)]
-    manners = Manners(turned_deg, variety).checked()
+    diversity = Diversity(turned_deg, variety).checked()
     names = point_names(skeleton)
     rows = [POINTS.index(name) for name in names]
 
     def draw(person):
         number, bodies, place = person
-        image, masks, points = _draw(seed, number, bodies, size, manners)
+        image, masks, points = _draw(seed, number, bodies, size, diversity)
         mask = masks[place].copy()
         source = f"gaitlab scene {number}, person {place}, seed {seed}"
         name = person_name(bodies[place])
@@ -95,13 +95,13 @@ def _name(number):
 
 
 @lru_cache(maxsize=4)
-def _draw(seed, number, bodies, size, manners):
+def _draw(seed, number, bodies, size, diversity):
     """Image (size, size, 3), masks and points of one scene, a mask (size, size) and (point, 3) a person."""
     rng = np.random.default_rng([seed, _SCENE, number, 1])
-    posed = [pose_person(seed, body, rng, manners) for body in bodies]
-    places, camera = _arrange(posed, size, rng, manners.variety)
+    posed = [pose_person(seed, body, rng, diversity) for body in bodies]
+    places, camera = _arrange(posed, size, rng, diversity.variety)
     light, gain = light_and_gain(rng)
-    image = backdrop(size, rng, manners.variety)
+    image = backdrop(size, rng, diversity.variety)
     layers = [
         draw_person(dressed, (vertices + place).astype(np.float32), normals, camera, light, _lit(dressed, gain))
         for (dressed, vertices, normals, _), place in zip(posed, places, strict=True)

@@ -57,13 +57,13 @@ def simulate_stills(n, seed=20, size=256, skeleton="lsp14", people=None, *, turn
             f"expected n from 1, size from 32 px, people from 1 to n and seed from 0, got n={n}, size={size}, "
             f"people={people}, seed={seed}"
         )
-    manners = Manners(turned_deg, variety).checked()
+    diversity = Diversity(turned_deg, variety).checked()
     names = point_names(skeleton)
     rows = [POINTS.index(name) for name in names]
     persons = [index * people // n for index in range(n)]
 
     def draw(index):
-        image, mask, keypoints = _draw(seed, persons[index], index, size, manners)
+        image, mask, keypoints = _draw(seed, persons[index], index, size, diversity)
         source = f"gaitlab still {index}, seed {seed}"
         return Still(image, keypoints[rows], mask, mask_box(mask), person_name(persons[index]), source)
 
@@ -97,7 +97,7 @@ def _person(seed, number):
     return figure, dress(figure, draw_outfit(sex, rng), rng)
 
 
-class Manners(NamedTuple):
+class Diversity(NamedTuple):
     """How much pictures differ from each other; see `simulate_stills`."""
 
     turned_deg: float = 180.0
@@ -112,7 +112,7 @@ class Manners(NamedTuple):
         return self
 
 
-def pose_person(seed, number, rng, manners):
+def pose_person(seed, number, rng, diversity):
     """A person in a random pose, turned at random, on the floor at the origin.
 
     Returns
@@ -124,9 +124,9 @@ def pose_person(seed, number, rng, manners):
         `POINTS`, m.
     """
     figure, dressed = _person(seed, number)
-    rotations, positions, _ = random_pose(figure, rng, manners.variety)
+    rotations, positions, _ = random_pose(figure, rng, diversity.variety)
     half_turns = rng.uniform(0, 2)
-    turn = rotation("y", np.radians(manners.turned_deg) * (half_turns - 2 * (half_turns > 1)))
+    turn = rotation("y", np.radians(diversity.turned_deg) * (half_turns - 2 * (half_turns > 1)))
     rotations, positions = turn @ rotations, positions @ turn.T
     points = figure.named_points(rotations, positions)[0]
     return dressed, *dressed.pose(rotations[0], positions[0]), points
@@ -146,14 +146,14 @@ def expose(image, rng):
     return np.clip(grainy, 0, 255).astype(np.uint8)
 
 
-def _draw(seed, person, index, size, manners):
+def _draw(seed, person, index, size, diversity):
     """Image (size, size, 3), mask (size, size) and every point (point, 3) of one still."""
     rng = np.random.default_rng([seed, _STILL, index])
-    dressed, vertices, normals, points = pose_person(seed, person, rng, manners)
-    camera = camera_around(vertices, size, rng, manners.variety)
+    dressed, vertices, normals, points = pose_person(seed, person, rng, diversity)
+    camera = camera_around(vertices, size, rng, diversity.variety)
     light, gain = light_and_gain(rng)
     texture = np.clip(dressed.texture * gain, 0, 255).astype(np.uint8)
-    image = backdrop(size, rng, manners.variety)
+    image = backdrop(size, rng, diversity.variety)
     layer = draw_person(dressed, vertices, normals, camera, light, texture)
     mask = np.zeros((size, size), bool)
     if layer is not None:
