@@ -1,8 +1,9 @@
 """OpenPose: decoding against plain Python loops, a second picture of a new size, a training step against PyTorch.
 
 Decoding reads the maps of a scene of six people, drawn from the truth, 656 x 368 px at stride 8. The loops do the same,
-step by step, and find the same people. Ways take turns and the best of each counts. PyTorch is optional and not part of
-the environment; for its row:
+step by step, and find the same people. A step is that of the default study, on one thread as there, and one of the
+paper's size on all cores. Ways take turns and the best of each counts. PyTorch is optional and not part of the
+environment; for its rows:
     python -m venv /tmp/with-torch && /tmp/with-torch/bin/pip install torch==2.13.0
     PYTHONPATH=/tmp/with-torch/lib/python3.11/site-packages .venv/bin/python benchmarks/paf.py
 """
@@ -24,17 +25,20 @@ from peers import in_own_process
 if multiprocessing.parent_process() is None:
     from studykit.gaitlab import simulate_stills
     from studykit.grouping import group, limb_numbers
-    from studykit.models.openpose import final_maps, openpose
+    from studykit.models.openpose import final_maps
     from studykit.openpose_network import Settings, multi_scale_maps
     from studykit.paf import affinity_fields, confidence_maps
     from studykit.skeletons import SKELETONS
-    from studykit.training import compile_model
 
     BODY = SKELETONS["openpose18"]
     LIMBS = limb_numbers(BODY)
-    TRAINED = Settings(width=0.25, features=32, size_px=128)  # as the study's default, less the added normalisation
+    DEFAULT = Settings(width=0.25, features=32, size_px=128)
 
 WIDTH, HEIGHT, PEOPLE = 656, 368, 6
+STEPS = {  # width, features, size in px, pictures in a batch, threads; without the default study's added normalisation
+    "default": (0.25, 32, 128, 8, 1),
+    "paper": (1.0, 128, 368, 4, os.cpu_count()),
+}
 
 
 def main(repeats=20):
@@ -47,9 +51,10 @@ def main(repeats=20):
     if not find_spec("torch"):
         print("PyTorch is not installed; how to add it stands at the head of this file")
     else:
-        keras_s, torch_s = training_step(repeats)
-        print(f"training step, batch 8: {1000 * keras_s:.0f} ms, PyTorch {1000 * torch_s:.0f} ms")
-        others["training_step_ratio"] = round(torch_s / keras_s, 3)
+        for name, options in STEPS.items():
+            keras_ms, torch_ms = training_step(*options, max(3, repeats // 4))
+            print(f"training step of {name} size: {keras_ms:.0f} ms, PyTorch {torch_ms:.0f} ms")
+            others[f"training_step_{name}_ratio"] = round(torch_ms / keras_ms, 3)
     result = {
         "benchmark": "paf",
         "ratio": round(loops_ms / ours_ms, 2),
@@ -175,7 +180,7 @@ def integral(one, other, limb, fields, h, w, stride, samples):
 
 def new_size():
     """ms of the first and of later pictures of a size never seen, and of sizes seen before, same number of cells."""
-    model = final_maps(TRAINED.build())
+    model = final_maps(DEFAULT.build())
     pictures = {width: np.zeros((368, width, 3), np.uint8) for width in (480, 496, 488)}
 
     def ask(width):
@@ -189,34 +194,47 @@ def new_size():
     return first, second, float(np.mean(seen))
 
 
-def training_step(repeats):
-    """Seconds of the fastest training step of the study's network and of the same one written plainly in PyTorch."""
-    size = TRAINED.size_px
-    model = openpose(18, 19, "mobilenet", width=TRAINED.width, features=TRAINED.features, input_shape=(size, size, 3))
-    compile_model(model, TRAINED.losses(model), steps=1000)
+def training_step(width, features, size, batch, threads, repeats):
+    """ms of the fastest training step of the study's network and of the same one written plainly in PyTorch."""
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(threads))
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 255, (8, size, size, 3)).astype("float32")
-    targets = {n: rng.random((8, *o.shape[1:]), dtype="float32") for n, o in model.output.items()}
-    twin = in_own_process(torch_step, TRAINED.width, TRAINED.features, images, list(targets.values()))
-    assert twin() == sum(np.prod(v.shape) for v in model.trainable_variables)
-    times = []
-    for turn in range(repeats + 2):
-        for step in (lambda: model.train_on_batch(images, targets), twin):
-            start = time.perf_counter()
-            step()
-            times.append((turn, time.perf_counter() - start))
-    seconds = [value for turn, value in times if turn >= 2]
-    return min(seconds[0::2]), min(seconds[1::2])
+    images = rng.integers(0, 255, (batch, size, size, 3)).astype("float32")
+    targets = {
+        name: rng.random((batch, size // 8, size // 8, channels), dtype="float32")
+        for name, channels in (("maps1", 19), ("pafs1", 38), ("maps", 19), ("pafs", 38))
+    }
+    ours, twin = (in_own_process(make, width, features, images, targets) for make in (keras_step, torch_step))
+    assert ours() == twin()
+    turns = np.array([(best_ms(ours, 1), best_ms(twin, 1)) for _ in range(repeats + 1)])
+    return turns[1:].min(axis=0)
+
+
+def keras_step(width, features, images, targets):
+    """A training step of ours; it tells the number of parameters."""
+    from studykit.models.openpose import openpose
+    from studykit.openpose_network import Settings
+    from studykit.training import compile_model
+
+    model = openpose(18, 19, "mobilenet", width=width, features=features, input_shape=images.shape[1:])
+    compile_model(model, Settings().losses(model), steps=1000)
+    parameters = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+
+    def step():
+        model.train_on_batch(images, targets)
+        return parameters
+
+    return step
 
 
 def torch_step(width, features, images, targets):
     """A training step of the twin; it tells the number of parameters."""
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     twin = torch_twin(torch, width, features)
     optimizer = torch.optim.AdamW(twin.parameters(), 1e-3)
-    inputs, *wanted = (torch.from_numpy(one).permute(0, 3, 1, 2).contiguous() for one in (images, *targets))
+    arrays = (images, *targets.values())
+    inputs, *wanted = (torch.from_numpy(one).permute(0, 3, 1, 2).contiguous() for one in arrays)
 
     def step():
         optimizer.zero_grad()
