@@ -1,7 +1,7 @@
 # Each target sets up what it needs: Python packages in .venv, from the hashed lock, once per lock. Inside an activated
 # conda environment made from environment.yml the same targets use that one instead.
 #
-#   make study [SCALE=smoke|default|paper|cmu|pose2sim|my_study] [CORES=2]
+#   make study [SCALE=smoke|default|masks|openpose|paper|cmu|pose2sim|my_study] [CORES=2]
 SCALE ?= default
 CORES ?= 2
 SEEDS ?= 2 3

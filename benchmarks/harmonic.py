@@ -1,4 +1,6 @@
-"""A training step of the harmonic U-Net against the plain one: 128x128 px, soft Dice, Adam, float32.
+"""A training step of the harmonic U-Net against the plain one: soft Dice, Adam, float32.
+
+The networks of the default study (8..128 channels, 64x64 px) and those of paper 003 (64..1024 channels, 128x128 px).
 
 The peer is the fastest plain U-Net of the same run: ours or, where PyTorch is installed (extra `torch`), the same
 network written plainly in it. Networks take turns, step by step, and the best of each counts, so that other work on
@@ -26,9 +28,8 @@ if multiprocessing.parent_process() is None:
     from studykit.models.harmonic_layers import MODES, HarmonicConv2D
     from studykit.models.unet import unet
 
-SIZE = 128
-PAPER = (64, 128, 256, 512, 1024)
-NARROW = (16, 32, 64, 128, 256)
+NARROW, PAPER = (8, 16, 32, 64, 128), (64, 128, 256, 512, 1024)
+SIZES = {NARROW: 64, PAPER: 128}  # px
 HARMONIC = "harmonic"
 
 
@@ -105,8 +106,9 @@ def best_seconds(steps, repeats):
 def training_steps(widths, batch):
     """A training step of each network, by its name."""
     rng = np.random.default_rng(0)
-    images = rng.random((batch, SIZE, SIZE, 3), dtype="float32")
-    person = rng.integers(0, 2, (batch, SIZE, SIZE, 1))
+    size = SIZES[widths]
+    images = rng.random((batch, size, size, 3), dtype="float32")
+    person = rng.integers(0, 2, (batch, size, size, 1))
     masks = np.concatenate([1 - person, person], -1).astype("float32")
     networks = {
         "plain": unet(widths=widths),
@@ -137,13 +139,13 @@ def print_modes(widths):
 
 
 def print_ratios(repeats):
-    print(f"{keras.backend.backend()}, {SIZE}x{SIZE} px; ratio: to the fastest plain network without normalization")
+    print(f"{keras.backend.backend()}; ratio: to the fastest plain network without normalization")
     if not find_spec("torch"):
         print("PyTorch is not installed: no peer but our own plain network")
     for widths in (NARROW, PAPER):
         print_modes(widths)
     print(f"\n{'channels':>10} {'batch':>5}  {'network':<32} {'ms':>8} {'ratio':>6} {'peak so far, GB':>16}")
-    headline = None
+    headline, others = None, {}
     for widths, batch in ((NARROW, 1), (NARROW, 8), (PAPER, 1), (PAPER, 8)):
         keras.utils.clear_session()
         seconds = best_seconds(training_steps(widths, batch), repeats)
@@ -154,6 +156,10 @@ def print_ratios(repeats):
                 f"{value / seconds[peer]:>6.2f} {peak_memory_gb():>16.2f}",
                 flush=True,
             )
+        case = f"{widths[0]}..{widths[-1]} channels, batch {batch}"
+        others[f"harmonic to plain, {case}"] = round(seconds[HARMONIC] / seconds[peer], 3)
+        if theirs := [value for name, value in seconds.items() if "PyTorch" in name]:
+            others[f"PyTorch to our plain, {case}"] = round(min(theirs) / seconds["plain"], 3)
         if (widths, batch) == (PAPER, 1):
             headline = seconds[HARMONIC], peer, seconds[peer]
     ours, peer, peer_value = headline
@@ -165,6 +171,7 @@ def print_ratios(repeats):
         "peer_value": round(1000 * peer_value, 1),
         "unit": "ms",
         "peak_memory_gb": round(peak_memory_gb(), 2),
+        "others": others,
     }
     print(json.dumps(result))
 
@@ -186,7 +193,7 @@ def print_mode_costs(batch, repeats=5):
     for widths in (NARROW, PAPER):
         print(f"\nbatch {batch}, {'px':>4} {'channels':>8} {'plain':>8}" + "".join(f"{mode:>15}" for mode in MODES))
         for level, width in enumerate(widths):
-            shape = (batch, SIZE >> level, SIZE >> level)
+            shape = (batch, SIZES[widths] >> level, SIZES[widths] >> level)
             x = tf.random.normal((*shape, 2 * width))
             layers = {mode: HarmonicConv2D(width // 2, mode=mode) for mode in MODES}
             steps = {mode: step(layer, x) for mode, layer in layers.items()}

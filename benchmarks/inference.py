@@ -201,7 +201,7 @@ def report(rows, found, trained):
         print(f"{name:32s} {frames_per_s:8.1f} frames/s   {ours / frames_per_s:6.2f}   {apart:6.2f} px")
     print("(columns: speed, how many times faster predict.py is, median distance from its points)")
     peer = "model.predict, frame by frame"
-    others = {n: {"value": round(v, 2), "ratio": round(ours / v, 3)} for n, v in rows.items() if n != "predict.py"}
+    others = {f"ratio to {name}": round(ours / value, 3) for name, value in rows.items() if name != "predict.py"}
     result = {
         "benchmark": "inference",
         "ratio": round(ours / rows[peer], 3),

@@ -100,6 +100,7 @@ def table_rows(results):
             "Ours": f"{one['ours']:.4g} {one['unit']}",
             "Other": f"{one['peer_value']:.4g} {one['unit']}",
             "The other": one["peer"],
+            "Also measured": "; ".join(f"{name.replace('_', ' ')}: {v}" for name, v in one.get("others", {}).items()),
             "Peak memory": f"{one['peak_memory_gb']:.1f} GB",
             "Machine": f"{one['machine']['processor']}, {one['machine']['cores']} cores",
             "When": one["start"][:10],

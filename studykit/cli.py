@@ -27,7 +27,7 @@ def _parser():
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     study = _command(commands, "study", _study, "run a whole study, or what has changed of it")
-    study.add_argument("config", nargs="?", default="default", help="a scale (smoke, default, paper) or a YAML file")
+    study.add_argument("config", nargs="?", default="default", help="a scale (default, smoke, masks) or a YAML file")
     study.add_argument("--cores", type=int, default=os.cpu_count(), help="cores to use (default: all)")
     study.add_argument("--keep-going", action="store_true", help="go on with what does not need a failed notebook")
     study.add_argument("--profile", help="folder of a Snakemake profile, for a cluster: docs/cluster.md")

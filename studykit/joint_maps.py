@@ -74,7 +74,8 @@ def _paint(keypoints, height, width, sigma_px):
 
 
 def _around(centre, reach, size):
-    return slice(int(np.clip(round(centre) - reach, 0, size)), int(np.clip(round(centre) + reach + 1, 0, size)))
+    middle = round(centre)
+    return slice(max(middle - reach, 0), max(min(middle + reach + 1, size), 0))
 
 
 def read_joints(maps):

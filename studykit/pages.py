@@ -72,6 +72,12 @@ _CHAPTERS = {  # by the first digit of a notebook's name, in the order of the pa
     ),
     "5": ("Every step against the truth", ""),
 }
+_TITLES = {  # with networks of single pictures, with walks
+    (True, True): "five papers on human poses, one question about gait",
+    (True, False): "people in pictures",
+    (False, True): "gait seen from two opposite sides",
+    (False, False): "data",
+}
 _SCALE_NOTES = {"smoke": "Smoke scale: this run only shows that the whole chain works; its numbers mean nothing."}
 
 
@@ -185,13 +191,13 @@ def write_study_page(config, failures=()):
     _write_notebook_pages([part for part in parts.values() if part["page"]], reports, records)
     benchmarks = _write_benchmark_page(reports)
     chapters = _chapters(parts.values())
-    networks = any(chapter["digit"] in "123" for chapter in chapters) and config.stills != "none"
+    digits = {chapter["digit"] for chapter in chapters}
+    networks, gait = bool(digits & set("123")) and config.stills != "none", "4" in digits
     page = _render(
         "index.html.j2",
-        title=f"Study {config.name}: "
-        + ("five papers on human poses, one question about gait" if networks else "gait seen from two opposite sides"),
-        story=_story(config, networks),
-        data=[_DATA[config.dataset]] + ([_STILLS[config.stills]] if networks else []),
+        title=f"Study {config.name}: {_TITLES[networks, gait]}",
+        story=_story(config, networks, gait),
+        data=[_DATA[config.dataset]] * gait + [_STILLS[config.stills]] * networks,
         scale_note=_SCALE_NOTES.get(config.name),
         failures=failures,
         study=labelled({name: value for name, value in summary["study"].items() if value is not None}),
@@ -225,7 +231,7 @@ def _setup_seconds():
     return float(noted.read_text()) if noted.is_file() else None
 
 
-def _story(config, networks):
+def _story(config, networks, gait):
     """What the study is about, in paragraphs."""
     pose = (
         "A network learns from a few labelled frames to find neck, hip, knee, ankle, heel and toe, and finds them in "
@@ -234,7 +240,7 @@ def _story(config, networks):
         else "The keypoints of both views come with the study."
     )
     truth = " At the end every step is measured against the known truth." if config.truth else ""
-    gait = (
+    walks = (
         f"People walk past two cameras that face each other. {pose} The opposite view is mirrored and aligned, steps "
         f"are cut into gait cycles, and statistics ask whether the view changes what is measured.{truth}"
     )
@@ -243,7 +249,8 @@ def _story(config, networks):
         "person or everybody, and at last how a person walks. Each network is trained here on the same people, so that "
         "they can be compared, and put beside what its paper printed."
     )
-    return [five, gait] if networks else [gait]
+    some = "A part of the study of five papers on human poses: " + ", ".join(config.only) + ", and all that they read."
+    return [some] * bool(config.only) + [five] * networks + [walks] * gait
 
 
 def _write_notebook_pages(parts, reports, records):

@@ -1,4 +1,4 @@
-"""Photographs inside figures and notebooks kept small, so that a whole study fits on a web site."""
+"""Figures and notebooks kept small, so that a whole study fits on a web site."""
 
 import base64
 import io
@@ -7,21 +7,31 @@ import re
 from PIL import Image
 
 _LIGHT = 60_000  # bytes; smaller ones stay as they are
+_COLOURS = 128
+_WIDE = 1100  # px, of a picture inside a notebook; a figure's own files are sharper
 
 
-def lighter_png(png):
-    """A PNG (bytes) with the 256 colours that suit it best; a small one as it is."""
+def lighter_png(png, widest=None):
+    """A PNG (bytes) with the colours that suit it best, and no wider (px) than asked for; a small one as it is."""
     if len(png) < _LIGHT:
         return png
     with Image.open(io.BytesIO(png)) as picture:
-        reduced, dpi = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE), picture.info.get("dpi")
+        reduced, dpi = picture.convert("RGB"), picture.info.get("dpi")
+    if widest and reduced.width > widest:
+        reduced = reduced.resize((widest, round(reduced.height * widest / reduced.width)), Image.Resampling.LANCZOS)
+    reduced = reduced.quantize(_COLOURS, dither=Image.Dither.NONE)
     reduced.save(lighter := io.BytesIO(), "PNG", optimize=True, dpi=dpi)
     return min(lighter.getvalue(), png, key=len)
 
 
 def lighter_svg(svg):
-    """An SVG (bytes) with JPEG for every opaque picture inside, where that is smaller."""
+    """An SVG (bytes) with places to 0.01 pt, and JPEG for every opaque picture inside, where that is smaller."""
+    svg = re.sub(rb'\b[dxy]="[^"]*"', _shortened, svg)
     return re.sub(rb"data:image/png;base64,([A-Za-z0-9+/=\s]+)", _as_jpeg, svg)
+
+
+def _shortened(found):
+    return re.sub(rb"(\.\d\d)\d+", rb"\1", found[0]).replace(b" \n", b"")
 
 
 def lighten(notebook):
@@ -34,7 +44,7 @@ def lighten(notebook):
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
-                png = lighter_png(base64.b64decode(output.data["image/png"]))
+                png = lighter_png(base64.b64decode(output.data["image/png"]), _WIDE)
                 output.data["image/png"] = base64.b64encode(png).decode()
 
 

@@ -19,6 +19,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reads: list[str] = []
+    gathers: bool = False
     writes: list[str] = []
     threads: int = 1
     memory_gb: float = 1.0
@@ -131,8 +132,10 @@ def plan(config):
         for name in getattr(config, section)
         if name not in known
     ]
+    faults += [f"only: expected some of {', '.join(table)}, got {name!r}" for name in config.only if name not in table]
     runs = {}
-    part = {name: names[name] for name, entry in table.items() if entry.fits(config)}
+    wanted = _with_all_they_read(table, config.only or table)
+    part = {name: names[name] for name, entry in table.items() if name in wanted and entry.fits(config)}
     for notebook in part:
         for name in names[notebook]:
             try:
@@ -142,6 +145,17 @@ def plan(config):
     if faults:
         raise ValueError(f"study {config.name}: " + "; ".join(faults))
     return runs
+
+
+def _with_all_they_read(table, names):
+    """Names of notebooks, of those that they read, and so on; one that gathers takes what there is."""
+    found, coming = set(), [name for name in names if name in table]
+    while coming:
+        name = coming.pop()
+        found.add(name)
+        if not table[name].gathers:
+            coming += [other for other in table[name].reads if other not in found]
+    return found
 
 
 def _run(name, entry, variants, part, config):

@@ -225,7 +225,20 @@ def _head_px(still, keypoints):
         return np.nan
 
 
-def train(settings, sets, folder, *, epochs, batch_size, seed, recipe, learning_rate, loss_weights=None, start=None):
+def train(
+    settings,
+    sets,
+    folder,
+    *,
+    epochs,
+    batch_size,
+    seed,
+    recipe,
+    learning_rate,
+    look_epochs=1,
+    loss_weights=None,
+    start=None,
+):
     """Train a network; it ends with the weights of the lowest validation loss.
 
     Parameters
@@ -240,6 +253,8 @@ def train(settings, sets, folder, *, epochs, batch_size, seed, recipe, learning_
     batch_size, seed : int
     recipe, learning_rate
         See `training.compile_model`.
+    look_epochs : int
+        From one look at the validation stills to the next.
     loss_weights : dict of float by output, optional
         1 each if not given, as in the paper.
     start : path-like, optional
@@ -250,7 +265,7 @@ def train(settings, sets, folder, *, epochs, batch_size, seed, recipe, learning_
     keras.Model
     pandas.DataFrame
         History, a row an epoch: step, epoch, losses in training (augmented, with dropout), the same of the validation
-        stills as validation_..., and seconds_per_image of the training alone.
+        stills as validation_..., and seconds_per_image of the training alone; these are NaN where nobody looked.
     """
     keras.utils.set_random_seed(seed)
     model = settings.build()
@@ -261,11 +276,12 @@ def train(settings, sets, folder, *, epochs, batch_size, seed, recipe, learning_
     weights = {name: (loss_weights or {}).get(name, 1.0) for name in model.output}
     losses = {name: LOSSES[name]() for name in model.output}
     compile_model(model, losses, steps=steps, recipe=recipe, learning_rate=learning_rate, loss_weights=weights)
-    resumed = time.perf_counter()
+    resumed, every = time.perf_counter(), look_epochs * len(batches)
 
     def watch(model):
         nonlocal resumed
-        seconds = (time.perf_counter() - resumed) / (len(batches) * batch_size)
+        since = int(model.optimizer.iterations) % every or every  # steps; fewer after the last look
+        seconds = (time.perf_counter() - resumed) / (since * batch_size)
         found = score(model, settings, sets["validation"], batch_size)
         resumed = time.perf_counter()
         return {f"validation_{name}": value for name, value in found.items()} | {"seconds_per_image": seconds}
@@ -280,7 +296,7 @@ def train(settings, sets, folder, *, epochs, batch_size, seed, recipe, learning_
         settings=depends,
         watch=watch,
         best="validation_loss",
-        every=len(batches),
+        every=every,
         log_every=len(batches),
     )
     history.insert(1, "epoch", history.step // len(batches))

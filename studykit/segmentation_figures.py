@@ -34,7 +34,8 @@ def draw_histories(histories):
                 continue
             trained = name if name in table else "loss"
             ax.plot(table.epoch, table[trained], "--", color=colour, linewidth=0.8)
-            ax.plot(table.epoch, table[f"validation_{name}"], "o-", color=colour, markersize=2.5, label=run)
+            looked = table.dropna(subset=f"validation_{name}")
+            ax.plot(looked.epoch, looked[f"validation_{name}"], "o-", color=colour, markersize=2.5, label=run)
         ax.set(xlabel="epoch", ylabel=LOSSES[name], yscale="log")
         ax.legend()
     return fig, long
@@ -149,6 +150,26 @@ def draw_curves(table, x, y, xlabel, ylabel, *, colour_by="network", logx=False)
         ax.plot(line.index, line["mean"], "o-", color=colour, markersize=2.5, label=name)
         ax.fill_between(line.index, line["min"], line["max"], color=colour, alpha=0.2, linewidth=0)
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear")
+    ax.legend()
+    return fig, table
+
+
+def draw_seeds(table, ylabel):
+    """A score of the same network trained from several seeds: a dot a seed, a line at their mean, a colour a set.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        encoding, set, seed, dice.
+    """
+    fig, ax = plt.subplots(figsize=(TWO_COLUMNS, 2.2))
+    names = list(table.encoding.unique())
+    for n, (colour, (name, part)) in enumerate(zip(_colours(), table.groupby("set", sort=False), strict=False)):
+        at = part.encoding.map(names.index) + 0.2 * (n - 0.5)
+        means = part.groupby(at).dice.mean()
+        ax.plot(at, part.dice, "o", color=colour, markersize=3.5, alpha=0.7, label=f"{name} people")
+        ax.hlines(means, means.index - 0.08, means.index + 0.08, color=colour, linewidth=1.2)
+    ax.set(ylabel=ylabel, xticks=range(len(names)), xticklabels=names)
     ax.legend()
     return fig, table
 

@@ -13,6 +13,7 @@ from studykit.report import require
 from studykit.segmentation import dice, predict
 
 SCORES = {"joint_map": "squared_error", "joints": "cross_entropy"}  # what the other losses are called in tables
+_ALIKE = ["architecture", "joints", "images", "epochs", "joints_weight", "parameters"]
 ANY_JOINT = 0.2  # a map this high (of 1) says that some joint is here
 
 
@@ -122,6 +123,19 @@ def read_runs(folder):
     paths = sorted(Path(folder).glob("*/scores.csv"))
     require(paths[0] if paths else Path(folder) / "unet-none" / "scores.csv", made_by="10_train_segmentation")
     return pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
+
+
+def repeats(scores, run):
+    """Scores of a run and of those that differ from it in nothing but the seed.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        As from `read_runs`.
+    run : str
+    """
+    own = scores.loc[scores.run == run, _ALIKE].iloc[0]
+    return scores[(scores[_ALIKE] == own).all(axis=1)]
 
 
 def turn(still, angle):

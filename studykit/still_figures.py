@@ -3,6 +3,7 @@
 Each function returns a Matplotlib figure and the table of what it shows. The person's left is blue, the right red.
 """
 
+import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -38,7 +39,9 @@ def draw_stills(pictures, keypoints, *, columns=6, titles=None):
 
 def _draw_person(ax, still, names):
     if still.mask is not None and still.mask.any() and not still.mask.all():
-        ax.contour(still.mask, [0.5], colors="yellow", linewidths=0.5)
+        outlines, _ = cv2.findContours(still.mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        for outline in outlines:
+            ax.fill(*cv2.approxPolyDP(outline, 0.7, closed=True)[:, 0].T, fill=False, edgecolor="yellow", linewidth=0.5)
     points = np.where(still.keypoints[:, 2:] > 0, still.keypoints[:, :2], np.nan)
     for a, b in _limbs(names):
         ax.plot(*points[[names.index(a), names.index(b)]].T, color=side_colour(b), linewidth=0.8)

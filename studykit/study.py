@@ -27,8 +27,9 @@ class StudyConfig(BaseModel):
 
     `notebooks` maps a notebook's name, or a run's (`notebook/variant`), to parameters that override those of its
     parameters cell, which is where each parameter's type, range and meaning stand. `runs` maps a notebook that runs
-    several times to its variants, in place of those of `workflow/notebooks.yaml`. `uses` maps a notebook or a run to
-    the memory and the minutes that one run takes at this scale, for a cluster.
+    several times to its variants, in place of those of `workflow/notebooks.yaml`. `only` names the notebooks that are
+    asked for; they run with all that they read, others do not. `uses` maps a notebook or a run to the memory and the
+    minutes that one run takes at this scale, for a cluster.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +43,7 @@ class StudyConfig(BaseModel):
     truth: bool = False  # the study has truth files, so errors can be known
     notebooks: dict[str, dict] = {}
     runs: dict[str, dict[str, dict]] = {}
+    only: list[str] = []
     uses: dict[str, dict[Literal["memory_gb", "minutes"], PositiveFloat]] = {}
     threads: PositiveInt | None = None  # of one run at most; None: as `workflow/notebooks.yaml` has it
 

@@ -135,7 +135,7 @@ def blobs(size, angle, width_px=24.0):
     return (image / image.std()).astype("float32")[None, ..., None]
 
 
-def turn_error(model, layer, size=256, angle=30):
+def turn_error(model, layer, size=256, angle=30, width_px=24.0):
     """Relative change of a layer's maps that turning does not explain, and the mean change of the mask's probability.
 
     Inside a circle, since a turned square loses its corners.
@@ -143,7 +143,7 @@ def turn_error(model, layer, size=256, angle=30):
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     inside = np.hypot(x, y) < 0.4 * size
     maps = keras.Model(model.input, [model.get_layer(layer).output, model.output])
-    straight, turned = ([np.asarray(part)[0] for part in maps(blobs(size, a))] for a in (0, angle))
+    straight, turned = ([np.asarray(part)[0] for part in maps(blobs(size, a, width_px))] for a in (0, angle))
     expected = [rotate(part, angle, reshape=False, order=3) for part in straight]
     return (
         difference(turned[0][inside], expected[0][inside]),
@@ -158,11 +158,11 @@ def test_network_turns_by_30_degrees_where_the_plain_one_does_not():
     features, _ = turn_error(network(5), "features")
     assert features < 0.01
     # With the batch's own statistics C-ReLU cuts many values off, and what is left is smooth on the coarsest grid only
-    # if blobs are wide there: 24 px are 6 points of the third level's grid, but 1.5 of the fifth's.
-    for levels, bound in ((3, 0.01), (5, 0.06)):
+    # if blobs are wide there: 24 px are 6 points of the third level's grid, but 1.5 of the fifth's, 96 px again 6.
+    for levels, size, width_px, bound in ((3, 256, 24.0, 0.01), (5, 256, 24.0, 0.06), (5, 1024, 96.0, 0.01)):
         model = network(levels)
-        settle(model, blobs(256, 0))
-        features, probability = turn_error(model, "features")
+        settle(model, blobs(size, 0, width_px))
+        features, probability = turn_error(model, "features", size, width_px=width_px)
         assert features < bound
         assert probability < bound / 5
 

@@ -50,7 +50,17 @@ def test_a_configuration_limits_the_threads_of_a_run(root):
     assert [run.threads for run in planned(root, threads=2).values()] == [2, 1, 1, 1]
 
 
+def test_a_configuration_asks_for_some_notebooks_and_gets_what_they_read(root):
+    assert list(planned(root, only=["20_doubles"])) == ["10_numbers", "20_doubles/twice", "20_doubles/thrice"]
+    table = yaml.safe_load((root / "workflow/notebooks.yaml").read_text())
+    table["30_sum"]["gathers"] = True
+    (root / "workflow/notebooks.yaml").write_text(yaml.safe_dump(table, sort_keys=False))
+    assert list(planned(root, only=["10_numbers", "30_sum"])) == ["10_numbers", "30_sum"]
+
+
 def test_unknown_runs_are_named(root):
+    with pytest.raises(ValueError, match=r"only: expected some of .*30_sum, got '40_product'"):
+        planned(root, only=["40_product"])
     with pytest.raises(ValueError, match=r"notebooks: expected one of .*20_doubles/twice.*, got '20_doubles/once'"):
         planned(root, notebooks={"20_doubles/once": {}})
     with pytest.raises(ValueError, match=r"runs: expected one of .*, got '21_halves'"):

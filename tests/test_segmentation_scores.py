@@ -18,6 +18,7 @@ from studykit.segmentation_scores import (
     judge,
     pck_table,
     read_runs,
+    repeats,
     rotation_table,
     settle,
     turn,
@@ -65,6 +66,13 @@ def test_runs_are_read_from_their_folders(tmp_path):
     assert sorted(read_runs(tmp_path).run) == ["harmonic-none", "unet-none"]
 
 
+def test_repeats_differ_in_the_seed_alone():
+    same = {"architecture": "unet", "joints": "none", "images": 60, "epochs": 4, "joints_weight": 1.0, "parameters": 9}
+    rows = [same | {"run": "a", "seed": 1}, same | {"run": "b", "seed": 2}]
+    rows += [same | {"run": key, "seed": 1, key: value} for key, value in (("images", 90), ("parameters", 8))]
+    assert list(repeats(pd.DataFrame(rows), "b").run) == ["a", "b"]
+
+
 def test_figures_show_what_their_tables_say(people):
     stills, about, _ = people
     model = TINY.build()
@@ -78,13 +86,17 @@ def test_figures_show_what_their_tables_say(people):
         "channels": figures.draw_channels(stills[0], maps, TINY.keypoints),
         "skeletons": figures.draw_skeletons(stills, masks, points, TINY.keypoints),
         "pck": figures.draw_pck({"a": pck_table(points)}),
+        "seeds": figures.draw_seeds(
+            pd.DataFrame({"encoding": ["a", "a", "b"], "set": "test", "seed": [1, 2, 1], "dice": [0.8, 0.9, 0.7]}),
+            "Dice",
+        ),
         "curves": figures.draw_curves(
             pd.DataFrame({"network": ["a", "a"], "x": [0, 0], "y": [1, 3]}), "x", "y", "x", "y"
         ),
     }
     rows = {name: len(table) for name, (_, table) in drawn.items()}
     joints = sum(int((still.keypoints[:, 2] > 0).sum()) for still in stills)
-    assert rows == {"histories": 4, "masks": 4, "channels": 26, "skeletons": joints, "pck": 26, "curves": 2}
+    assert rows == {"histories": 4, "masks": 4, "channels": 26, "skeletons": joints, "pck": 26, "seeds": 3, "curves": 2}
     assert len(drawn["histories"][0].axes[1].lines) == 2  # the second run has no such loss
     for fig, _ in drawn.values():
         plt.close(fig)
