@@ -6,27 +6,24 @@ import re
 
 from PIL import Image
 
-_LIGHT = 60_000  # bytes; smaller ones stay as they are
-_COLOURS = 128
-_WIDE = 1100  # px, of a picture inside a notebook; a figure's own files are sharper
+_LIGHT = 10_000  # bytes; smaller ones stay as they are
+_COLOURS = 96
+_JPEG_QUALITY = 75
 
 
-def lighter_png(png, widest=None):
-    """A PNG (bytes) with the colours that suit it best, and no wider (px) than asked for; a small one as it is."""
+def lighter_png(png):
+    """A PNG (bytes) with the colours that suit it best; a small one as it is."""
     if len(png) < _LIGHT:
         return png
     with Image.open(io.BytesIO(png)) as picture:
-        reduced, dpi = picture.convert("RGB"), picture.info.get("dpi")
-    if widest and reduced.width > widest:
-        reduced = reduced.resize((widest, round(reduced.height * widest / reduced.width)), Image.Resampling.LANCZOS)
-    reduced = reduced.quantize(_COLOURS, dither=Image.Dither.NONE)
+        reduced, dpi = picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE), picture.info.get("dpi")
     reduced.save(lighter := io.BytesIO(), "PNG", optimize=True, dpi=dpi)
     return min(lighter.getvalue(), png, key=len)
 
 
 def lighter_svg(svg):
-    """An SVG (bytes) with places to 0.01 pt, and JPEG for every opaque picture inside, where that is smaller."""
-    svg = re.sub(rb'\b[dxy]="[^"]*"', _shortened, svg)
+    """An SVG (bytes) with places to 0.01 pt, no indents, and JPEG for opaque pictures inside, where that is smaller."""
+    svg = re.sub(rb">\s+<", b">\n<", re.sub(rb'\b[dxy]="[^"]*"', _shortened, svg))
     return re.sub(rb"data:image/png;base64,([A-Za-z0-9+/=\s]+)", _as_jpeg, svg)
 
 
@@ -44,7 +41,7 @@ def lighten(notebook):
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
-                png = lighter_png(base64.b64decode(output.data["image/png"]), _WIDE)
+                png = lighter_png(base64.b64decode(output.data["image/png"]))
                 output.data["image/png"] = base64.b64encode(png).decode()
 
 
@@ -53,6 +50,6 @@ def _as_jpeg(found):
     picture, jpeg = Image.open(io.BytesIO(png)), io.BytesIO()
     if "A" in picture.mode and picture.getchannel("A").getextrema()[0] < 255:
         return found[0]
-    picture.convert("RGB").save(jpeg, "JPEG", quality=85)
+    picture.convert("RGB").save(jpeg, "JPEG", quality=_JPEG_QUALITY)
     smaller = len(jpeg.getvalue()) < len(png)
     return b"data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()) if smaller else found[0]

@@ -1,4 +1,6 @@
 import json
+import re
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -6,6 +8,7 @@ import pandas as pd
 import pytest
 
 from studykit.figures import save_figure
+from studykit.pictures import lighter_svg
 from studykit.report import headline, require, save_table, write_text
 
 
@@ -58,3 +61,18 @@ def test_photographs_in_figures_are_kept_small(tmp_path):
     assert svg.count("data:image/jpeg;base64") == svg.count("data:image/png;base64") == 1
     drawn, plain = (plt.imread(tmp_path / f"{name}.png")[..., :3] for name in ("kept", "plain"))
     assert abs(drawn - plain).mean() < 0.01
+
+
+def test_lines_in_light_figures_are_where_they_were(tmp_path):
+    fig, ax = plt.subplots()
+    ax.plot(np.random.default_rng(0).normal(size=50), "o-")
+    ax.set_title("a < b > c")
+    fig.savefig(tmp_path / "plain.svg")
+    plt.close(fig)
+    light = lighter_svg((tmp_path / "plain.svg").read_bytes())
+    places = []
+    for svg in ((tmp_path / "plain.svg").read_bytes(), light):
+        paths = [element.get("d", "") for element in ElementTree.fromstring(svg).iter()]
+        places.append([float(number) for number in re.findall(r"-?\d+\.?\d*", " ".join(paths))])
+    np.testing.assert_allclose(*places, atol=0.01)
+    assert len(light) < 0.85 * (tmp_path / "plain.svg").stat().st_size
