@@ -132,7 +132,7 @@ def draw_pck(tables):
         ax.plot(at, 100 * table.pck_any, "o", color=colour, markersize=3.5, markerfacecolor="none", markeredgewidth=0.6)
     ax.set(ylabel="joints found, %", ylim=(0, 102))
     ax.set_xticks(np.arange(len(table)), table.keypoint.str.replace("_", " "), rotation=60, ha="right", fontsize=6)
-    ax.legend(ncols=len(tables), loc="lower left")
+    ax.legend(ncols=len(tables), loc="lower left", bbox_to_anchor=(0, 1))
     return fig, pd.concat([table.assign(encoding=name) for name, table in tables.items()], ignore_index=True)
 
 
