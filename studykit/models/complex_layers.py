@@ -44,8 +44,8 @@ class ComplexReLU(keras.layers.Layer):
 
     def call(self, x, training=False):
         """(batch, height, width, 4 maps), the same out."""
-        z = _by_order_and_part(x)
-        power = ops.sum(z * z, -2) + TINY
+        real, imaginary = ops.split(_by_order_and_part(x), 2, 2)
+        power = ops.squeeze(real * real + imaginary * imaginary, 2) + TINY
         inverse = ops.rsqrt(power)
         scale, shift = 1.0, self.beta
         if self.batch_normalization:
@@ -53,8 +53,8 @@ class ComplexReLU(keras.layers.Layer):
             scale = self.gamma * ops.rsqrt(variance + self.epsilon)
             shift = self.beta - mean * scale
             scale, shift = ops.cast(scale, x.dtype), ops.cast(shift, x.dtype)
-        gain = ops.relu(scale + shift * inverse)
-        return ops.reshape(z * gain[:, :, None], ops.shape(x))
+        gain = ops.relu(scale + shift * inverse)[:, :, None]
+        return ops.reshape(ops.concatenate([real * gain, imaginary * gain], 2), ops.shape(x))
 
     def _moments(self, power, inverse, training):
         """Mean and variance of the magnitudes: of this batch in training, else the running ones."""
