@@ -91,7 +91,7 @@ def pck_table(points, fraction=0.5):
     Parameters
     ----------
     points : pandas.DataFrame
-        As from `judge`; people whose head is not known do not count.
+        As from `judge`; people whose head is not known do not count, which in COCO is everybody.
     fraction : float
 
     Returns
@@ -101,6 +101,8 @@ def pck_table(points, fraction=0.5):
         that near), median_px.
     """
     points = points[points.head_px.notna()]
+    if points.empty:
+        return pd.DataFrame({"keypoint": ["all"], "n": 0, "pck": np.nan, "pck_any": np.nan, "median_px": np.nan})
     limit = fraction * points.head_px
     points = points.assign(
         pck=points.error_px <= limit, pck_any=points.nearest_px <= limit, n=1, median_px=points.error_px

@@ -159,6 +159,12 @@ class Made(Sequence):
         return self.make(self.items[index])
 
 
+def available_keypoints(stills, names):
+    """Of some canonical names, such as ``SKELETONS["coco17"].keypoints``, those that `with_skeleton` can fill."""
+    probe = convert(np.zeros((len(stills.keypoints), 3)), stills.keypoints, names)
+    return tuple(name for name, row in zip(names, probe, strict=True) if not np.isnan(row).any())
+
+
 def with_skeleton(stills, names, *, lacking=False):
     """The same stills with other keypoints, found by name or derived as midpoints (`skeletons.convert`).
 
@@ -180,8 +186,7 @@ def with_skeleton(stills, names, *, lacking=False):
         Naming the keypoints that are lacking, unless `lacking`.
     """
     names = tuple(names)
-    probe = convert(np.zeros((len(stills.keypoints), 3)), stills.keypoints, names)
-    absent = [name for name, row in zip(names, probe, strict=True) if np.isnan(row).any()]
+    absent = sorted(set(names) - set(available_keypoints(stills, names)), key=names.index)
     if absent and not lacking:
         raise ValueError(
             f"expected stills with {', '.join(absent)}, got {', '.join(stills.keypoints)}; choose a skeleton that the "

@@ -66,6 +66,13 @@ def test_runs_are_read_from_their_folders(tmp_path):
     assert sorted(read_runs(tmp_path).run) == ["harmonic-none", "unet-none"]
 
 
+def test_where_no_head_is_known_no_share_is_told(people):
+    stills, about, _ = people
+    _, _, points = judge(TINY.build(), TINY, stills, about.assign(head_px=np.nan))
+    table = pck_table(points).set_index("keypoint")
+    assert list(table.index) == ["all"] and table.n["all"] == 0 and np.isnan(table.pck["all"])
+
+
 def test_repeats_differ_in_the_seed_alone():
     same = {"architecture": "unet", "joints": "none", "images": 60, "epochs": 4, "joints_weight": 1.0, "parameters": 9}
     rows = [same | {"run": "a", "seed": 1}, same | {"run": "b", "seed": 2}]

@@ -15,6 +15,7 @@ from studykit.skeletons import SKELETONS
 from studykit.stills import (
     Still,
     StillSet,
+    available_keypoints,
     count_known,
     crop_person,
     flip,
@@ -135,6 +136,7 @@ def test_other_skeletons_are_found_by_name_or_as_midpoints():
     names = ("mid_hip", "left_wrist", "nose")
     with pytest.raises(ValueError, match="expected stills with nose, got right_ankle"):
         with_skeleton(stills, names)
+    assert available_keypoints(stills, names) == names[:2]
     other = with_skeleton(stills, names, lacking=True)
     assert other.keypoints == names and other[0].keypoints.dtype == np.float32
     middle = points[[lsp.index("left_hip"), lsp.index("right_hip"), lsp.index("left_wrist")]]
