@@ -197,7 +197,7 @@ def write_study_page(config, failures=()):
         "index.html.j2",
         title=f"Study {config.name}: {_TITLES[networks, gait]}",
         story=_story(config, networks, gait),
-        data=[_DATA[config.dataset]] * gait + [_STILLS[config.stills]] * networks,
+        data=([_DATA[config.dataset]] if gait or not networks else []) + ([_STILLS[config.stills]] if networks else []),
         scale_note=_SCALE_NOTES.get(config.name),
         failures=failures,
         study=labelled({name: value for name, value in summary["study"].items() if value is not None}),
