@@ -7,12 +7,22 @@ import numpy as np
 import pandas as pd
 
 from studykit.files import read_json, refuse
-from studykit.metrics import coco_results, coco_scores, coco_truth, image_ids, mse_normalised, pck, torso_length_px
+from studykit.metrics import (
+    coco_results,
+    coco_scores,
+    coco_truth,
+    head_length_px,
+    image_ids,
+    mse_normalised,
+    pck,
+    torso_length_px,
+)
 from studykit.report import require
 from studykit.skeletons import SKELETONS, convert
 from studykit.stills import StillSet, with_skeleton
 
 SHARED = SKELETONS["coco17"].keypoints[5:]  # shoulders, elbows, wrists, hips, knees, ankles
+COMPARED = ["network", "parameters", "multiply_adds", "training_s", "ms_per_image", "pck", "pckh", "mse", "AP", "AR"]
 
 
 def truth_points(stills):
@@ -20,8 +30,16 @@ def truth_points(stills):
     return np.stack([still.keypoints for still in stills])
 
 
-def shared_scores(found, stills, keypoints, scores=None):
-    """PCK@0.2, mean squared error and COCO's figures over the twelve shared joints.
+def head_lengths(stills):
+    """Length of each still's head (N,), px, for PCKh; NaN where the data do not tell it."""
+    try:
+        return head_length_px(truth_points(stills), stills.keypoints)
+    except ValueError:  # such as COCO's, which have no top of the head
+        return np.full(len(stills), np.nan)
+
+
+def shared_scores(found, stills, keypoints, scores=None, heads=None):
+    """PCK@0.2, PCKh, mean squared error and COCO's figures over the twelve shared joints.
 
     Parameters
     ----------
@@ -33,20 +51,24 @@ def shared_scores(found, stills, keypoints, scores=None):
         Of `found`.
     scores : ndarray (N,), optional
         Of each person; the mean confidence if not given.
+    heads : ndarray (N,), optional
+        From `head_lengths`; without it PCKh is unknown.
 
     Returns
     -------
     dict of str to float
-        pck, mse (of coordinates as shares of the picture's sides) and `metrics.COCO_FIGURES`, 0 to 1.
+        pck, pckh (within half a head; NaN where unknown), mse (of coordinates as shares of the picture's sides) and
+        `metrics.COCO_FIGURES`, 0 to 1.
     """
     stills = with_skeleton(stills, SHARED)
     scores = found[..., 2].mean(axis=1) if scores is None else scores
     points, truth = convert(found, keypoints, SHARED), truth_points(stills)
     size = np.array([still.image.shape[1::-1] for still in stills])
-    correct = pck(points, truth, torso_length_px(truth, SHARED), 0.2)
+    near = pck(points, truth, torso_length_px(truth, SHARED), 0.2).pck.iloc[-1]
+    nearer = pck(points, truth, np.full(len(stills), np.nan) if heads is None else heads, 0.5).pck.iloc[-1]
     results = coco_results(image_ids(stills), points, scores)
     figures = coco_scores(coco_truth(stills, SHARED), results)
-    return {"pck": float(correct.pck.iloc[-1]), "mse": mse_normalised(points, truth, size)} | figures
+    return {"pck": float(near), "pckh": float(nearer), "mse": mse_normalised(points, truth, size)} | figures
 
 
 def read_detections(path, truth):
@@ -157,16 +179,22 @@ def known_moments(truth):
     return np.nanmean(points, axis=0), np.nanstd(points, axis=0)
 
 
-def network_scores(folder):
-    """Rows of `scores.csv` of every run below a folder, best PCK first; none there is told.
+def network_scores(*folders):
+    """Rows of `scores.csv` of every run below folders, best PCK first; none there is told.
+
+    Parameters
+    ----------
+    *folders : path-like
+        Where the runs of a notebook are: `keypoints` (20) and `openpose` (30) in the study's derived folder.
 
     Returns
     -------
     pandas.DataFrame
-        network, parameters, multiply_adds, training_s, ms_per_image, then what `shared_scores` gives.
+        `COMPARED`, network and what it costs and what `shared_scores` says of it, and more where a notebook says more.
     """
-    paths = sorted(Path(folder).glob("*/scores.csv"))
+    paths = sorted(path for folder in folders for path in Path(folder).glob("*/scores.csv"))
     if not paths:
-        raise FileNotFoundError(f"{folder}: expected runs with scores.csv, got none; run 20_train_keypoints first")
+        names = ", ".join(map(str, folders))
+        raise FileNotFoundError(f"{names}: expected runs with scores.csv, got none; run 20_train_keypoints first")
     table = pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
     return table.sort_values("pck", ascending=False, ignore_index=True)

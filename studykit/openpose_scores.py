@@ -47,7 +47,7 @@ def guess_missing(points):
     return points
 
 
-def single_scores(points, found, stills, keypoints):
+def single_scores(points, found, stills, keypoints, heads=None):
     """What `keypoint_scores.shared_scores` gives for one person a picture, and what grouping leaves of it.
 
     Parameters
@@ -60,6 +60,8 @@ def single_scores(points, found, stills, keypoints):
         One person a picture.
     keypoints : sequence of str
         Of the people found.
+    heads : ndarray (N,), optional
+        From `keypoint_scores.head_lengths`.
 
     Returns
     -------
@@ -68,7 +70,7 @@ def single_scores(points, found, stills, keypoints):
     """
     surest, _ = surest_person(found, len(keypoints))
     grouped = shared_pck(surest, stills, keypoints).pck.iloc[-1]
-    return shared_scores(points, stills, keypoints, points[..., 2].mean(axis=1)) | {"pck_grouped": grouped}
+    return shared_scores(points, stills, keypoints, heads=heads) | {"pck_grouped": grouped}
 
 
 def shared_pck(points, stills, keypoints, names=SHARED):

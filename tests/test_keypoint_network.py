@@ -18,6 +18,7 @@ from studykit.keypoint_network import (
 )
 from studykit.keypoint_scores import (
     detected_stills,
+    head_lengths,
     known_moments,
     mse_units,
     network_scores,
@@ -31,6 +32,7 @@ from studykit.models.regression_cnn import regression_cnn
 from studykit.models.vit import vit
 from studykit.saved_networks import save_network
 from studykit.skeletons import SKELETONS
+from studykit.stills import with_skeleton
 from studykit.training import compile_model, fit
 
 LSP = SKELETONS["lsp14"].keypoints
@@ -148,6 +150,15 @@ def test_perfect_points_score_full_marks(people):
     truth = truth_points(people)
     scores = shared_scores(truth, people, LSP)
     assert scores["pck"] == 1 and scores["mse"] == 0 and scores["AP"] == pytest.approx(1)
+    assert np.isnan(scores["pckh"])
+
+
+def test_pckh_counts_within_half_a_head(people):
+    heads, off = head_lengths(people), truth_points(people)
+    assert (heads > 0).all() and np.isnan(head_lengths(with_skeleton(people, SKELETONS["coco17"].keypoints[5:]))).all()
+    for share, right in ((0.49, 1), (0.51, 0)):
+        moved = off + share * heads[:, None, None] * [1, 0, 0]
+        assert shared_scores(moved, people, LSP, heads=heads)["pckh"] == right
 
 
 def test_detections_become_stills(people, tmp_path):
@@ -214,5 +225,8 @@ def test_runs_are_compared_best_first(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "scores.csv").write_text(f"network,pck\n{name},{value}\n")
     assert network_scores(tmp_path).network.tolist() == ["b", "a"]
+    (tmp_path / "other/c").mkdir(parents=True)
+    (tmp_path / "other/c/scores.csv").write_text("network,pck\nc,0.6\n")
+    assert network_scores(tmp_path, tmp_path / "other").network.tolist() == ["b", "c", "a"]
     with pytest.raises(FileNotFoundError, match=r"expected runs with scores\.csv, got none"):
         network_scores(tmp_path / "a")
