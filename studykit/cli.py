@@ -37,7 +37,6 @@ def _parser():
     execute = _command(commands, "execute", _execute, "run one notebook of a study")
     execute.add_argument("config")
     execute.add_argument("notebook", help="such as 43_gait_cycles")
-    execute.add_argument("--threads", type=int, default=None)
 
     report = _command(commands, "report", _report, "rebuild a study's index.html and summary.json")
     report.add_argument("config", nargs="?", default="default")
@@ -154,7 +153,7 @@ def _execute(options):
     from studykit.execute import execute
     from studykit.study import load_config
 
-    execute(load_config(_config_path(options.config)), options.notebook, options.threads)
+    execute(load_config(_config_path(options.config)), options.notebook)
 
 
 def _report(options):

@@ -41,7 +41,7 @@ class NotebookFailed(RuntimeError):
     """A notebook stopped at an error; the message names the cell."""
 
 
-def execute(config, name, threads=None):
+def execute(config, name):
     """Run one notebook of a study, unless nothing it depends on has changed.
 
     Writes `notebooks/<name>.ipynb`, `html/<name>.html` and `runs/<name>.json` under the study's reports.
@@ -51,8 +51,6 @@ def execute(config, name, threads=None):
     config : StudyConfig
     name : str
         The run, as in `workflow/notebooks.yaml`.
-    threads : int or None
-        Threads for TensorFlow and BLAS; None takes the plan's.
 
     Returns
     -------
@@ -77,6 +75,7 @@ def execute(config, name, threads=None):
         depends = {
             "parameters": run.parameters,
             "code": run.code(),
+            "threads": run.threads,
             "inputs": {_shown(path): provenance.file_digest(path) for path in inputs},
         }
         fingerprint = hashlib.blake2b(json.dumps(depends, sort_keys=True).encode(), digest_size=16).hexdigest()
@@ -86,7 +85,7 @@ def execute(config, name, threads=None):
         else:
             say(f"{name}: running")
             try:
-                record = _execute(run, reports, threads or run.threads, {"fingerprint": fingerprint, **depends}, lock)
+                record = _execute(run, reports, {"fingerprint": fingerprint, **depends}, lock)
             except NotebookFailed as error:
                 write_text(reports / "failed" / f"{name}.txt", f"{error}\n")
                 raise
@@ -98,7 +97,7 @@ def execute(config, name, threads=None):
     return record
 
 
-def _execute(run, reports, threads, depends, lock):
+def _execute(run, reports, depends, lock):
     executed, failed = reports / "notebooks" / f"{run.name}.ipynb", reports / "failed" / f"{run.name}.ipynb"
     executed.parent.mkdir(parents=True, exist_ok=True)
     run.done.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +113,7 @@ def _execute(run, reports, threads, depends, lock):
                 language="python",
                 progress_bar=sys.stderr.isatty(),
                 cwd=run.notebook.parent,
-                kernel_manager_class=_kernel(scratch, threads, lock),
+                kernel_manager_class=_kernel(scratch, run.threads, lock),
             )
         except (PapermillExecutionError, DeadKernelError) as error:
             _keep(copy, failed)
@@ -141,7 +140,6 @@ def _execute(run, reports, threads, depends, lock):
         "versions": provenance.versions(),
         **backend,
         "machine": provenance.machine(),
-        "threads": threads,
         "start": started.isoformat(timespec="milliseconds"),
         "seconds": round(time.perf_counter() - clock, 3),
         "peak_memory_gb": round(memory.gb, 3),

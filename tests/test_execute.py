@@ -37,7 +37,7 @@ def test_notebook_leaves_its_copy_page_and_record(root, monkeypatch):
         "import time\nblob = np.ones(50_000_000)\ntime.sleep(0.5)",  # 0.4 GB
     )
     monkeypatch.setenv("JUPYTER_PATH", str(root))  # no kernelspec of another environment may take over
-    record = execute(config(root), "10_numbers", threads=2)
+    record = execute(config(root), "10_numbers")
     reports = root / "reports/tiny"
     said = [
         output.text

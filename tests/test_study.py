@@ -51,7 +51,9 @@ def test_only_what_changed_runs_again(finished):
     write_config(finished, **{"10_numbers": {"count": 4}})
     dry = study(finished, "--dry-run")
     assert "10_numbers" in dry.stdout + dry.stderr and ran(dry) == []
-    assert ran(study(finished)) == ["10_numbers", "20_doubles", "30_sum"]
+    assert ran(study(finished, "--cores", "1")) == ["10_numbers", "20_doubles", "30_sum"]
+    record = json.loads((finished / "reports/tiny/runs/10_numbers.json").read_text())
+    assert record["threads"] == 2  # tables must not depend on the number of cores
     write_config(finished, **{"10_numbers": {"count": 4}, "20_doubles": {"wait_s": 0.1}})
     result = study(finished)
     assert ran(result) == ["20_doubles"]  # its doubles are the same, so their sum stays

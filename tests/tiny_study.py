@@ -49,7 +49,7 @@ NOTEBOOKS = {
     ),
 }
 TABLE = """\
-10_numbers: {writes: [numbers]}
+10_numbers: {writes: [numbers], threads: 2}
 20_doubles: {reads: [10_numbers], writes: [doubles.csv]}
 30_sum: {reads: [20_doubles], when: {truth: true}}
 """
