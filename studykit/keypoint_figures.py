@@ -43,16 +43,21 @@ def draw_people(pictures, keypoints, *, columns=4, labels=None):
 def draw_training(history):
     """Loss on training and validation people, and PCK@0.2 of both, over the epochs."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.2))
-    for name, label, colour in (
-        ("loss", "training", VIEW_COLOURS[0]),
-        ("validation_loss", "validation", VIEW_COLOURS[1]),
-    ):
-        known = history.dropna(subset=[name])
-        left.semilogy(known.epoch, known[name], label=label, color=colour)
+    _draw_losses(left, history)
     left.set(xlabel="epoch", ylabel="mean squared error")
     left.legend()
     draw_pck(right, history)
     return fig, history
+
+
+def _draw_losses(ax, history):
+    """Both losses over the epochs, on given axes."""
+    for name, label, colour in (
+        ("loss", "training", VIEW_COLOURS[0]),
+        ("validation_loss", "validation", VIEW_COLOURS[1]),
+    ):
+        known = history.dropna(subset=[name])  # nobody looked at the validation people in every epoch
+        ax.semilogy(known.epoch, known[name], label=label, color=colour)
 
 
 def draw_pck(ax, history):
@@ -65,8 +70,7 @@ def draw_pck(ax, history):
 def draw_overfitting(history, best_epoch, published_epoch=25):
     """Training and validation loss of a long run, the epoch that early stopping keeps, and the paper's."""
     fig, ax = plt.subplots(figsize=(TWO_COLUMNS * 0.7, 2.4))
-    ax.semilogy(history.epoch, history.loss, color=VIEW_COLOURS[0], label="training")
-    ax.semilogy(history.epoch, history.validation_loss, color=VIEW_COLOURS[1], label="validation")
+    _draw_losses(ax, history)
     ax.axvline(best_epoch, color="0.3", linewidth=0.9, label=f"least validation loss, epoch {best_epoch}")
     ax.axvline(
         published_epoch, color="0.6", linestyle=":", label=f"where the paper's curves part, epoch {published_epoch}"

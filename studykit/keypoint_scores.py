@@ -22,7 +22,18 @@ from studykit.skeletons import SKELETONS, convert
 from studykit.stills import StillSet, with_skeleton
 
 SHARED = SKELETONS["coco17"].keypoints[5:]  # shoulders, elbows, wrists, hips, knees, ankles
-COMPARED = ["network", "parameters", "multiply_adds", "training_s", "ms_per_image", "pck", "pckh", "mse", "AP", "AR"]
+COMPARED = {  # columns in which networks are compared, and what a page calls them
+    "network": "network",
+    "parameters": "parameters, M",
+    "multiply_adds": "mult.-adds, M",
+    "training_s": "training, s",
+    "ms_per_image": "ms/image",
+    "pck": "PCK",
+    "pckh": "PCKh",
+    "mse": "MSE",
+    "AP": "AP",
+    "AR": "AR",
+}
 
 
 def truth_points(stills):
@@ -198,3 +209,9 @@ def network_scores(*folders):
         raise FileNotFoundError(f"{names}: expected runs with scores.csv, got none; run 20_train_keypoints first")
     table = pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
     return table.sort_values("pck", ascending=False, ignore_index=True)
+
+
+def in_short(table):
+    """`network_scores` for a page: the columns `COMPARED` by their short names, large numbers in millions."""
+    millions = table[["parameters", "multiply_adds"]] / 1e6
+    return table.assign(**millions)[list(COMPARED)].rename(columns=COMPARED)

@@ -87,7 +87,7 @@ _VALUES = """
 003 | Table II | validation cross entropy, Mask + Reg. Softmax | 0.014 | | 12_masks_with_joints | table_2: set == 'validation' and quantity == 'cross_entropy' and encoding == 'Mask + Reg. Softmax': ours
 003 | Table II | validation cross entropy, Triple Model | 0.084 | | 12_masks_with_joints | table_2: set == 'validation' and quantity == 'cross_entropy' and encoding == 'Triple Model': ours
 004 | Table 01 | parameters | 27583068 | | 21_regression_cnn | parameters_at_paper_size
-004 | Fig. 04 | epoch after which the losses part | 25 | | 21_regression_cnn | overfitting_epoch
+004 | Fig. 04 | epoch after which the losses part; ours: of the least validation loss | 25 | | 21_regression_cnn | overfitting_epoch
 004 | section VI | test MSE, unit not printed | 0.0878 | | 21_regression_cnn | mse_shares
 """  # noqa: E501
 
@@ -102,7 +102,7 @@ _FINDINGS = """
 003 | section II-D | joints in channels make better masks | 10_train_segmentation/unet-softmax validation_dice | 10_train_segmentation/unet-none validation_dice
 003 | section II-D | joints in one map make worse masks | 10_train_segmentation/unet-none validation_dice | 10_train_segmentation/unet-regression validation_dice
 003 | section II-D | all three outputs together make worse masks | 10_train_segmentation/unet-none validation_dice | 10_train_segmentation/unet-triple validation_dice
-004 | Fig. 04 | trained for long, the validation loss rises again | 21_regression_cnn validation_loss_ratio | 1
+004 | Fig. 04 | after epoch 25 validation and training loss part | 21_regression_cnn loss_ratio_at_end | 21_regression_cnn loss_ratio_at_25
 """  # noqa: E501
 
 

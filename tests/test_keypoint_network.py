@@ -2,13 +2,16 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from studykit.batches import Batches
 from studykit.cascade import JointCrop, refine, second_stage
 from studykit.gaitlab import simulate_stills
+from studykit.keypoint_figures import draw_overfitting, draw_training
 from studykit.keypoint_network import (
     Settings,
     in_memory,
@@ -17,8 +20,10 @@ from studykit.keypoint_network import (
     validate,
 )
 from studykit.keypoint_scores import (
+    COMPARED,
     detected_stills,
     head_lengths,
+    in_short,
     known_moments,
     mse_units,
     network_scores,
@@ -230,3 +235,13 @@ def test_runs_are_compared_best_first(tmp_path):
     assert network_scores(tmp_path, tmp_path / "other").network.tolist() == ["b", "c", "a"]
     with pytest.raises(FileNotFoundError, match=r"expected runs with scores\.csv, got none"):
         network_scores(tmp_path / "a")
+    short = in_short(pd.DataFrame([dict.fromkeys(COMPARED, 2e6) | {"epochs": 3}]))
+    assert short.iloc[0].to_dict() == dict.fromkeys(COMPARED.values(), 2e6) | {"parameters, M": 2, "mult.-adds, M": 2}
+
+
+@pytest.mark.parametrize("draw", [draw_training, partial(draw_overfitting, best_epoch=4)])
+def test_losses_are_drawn_where_somebody_looked(draw):
+    looks = pd.DataFrame({"epoch": range(1, 7), "loss": 0.1, "validation_loss": [np.nan, 0.3] * 3})
+    fig, _ = draw(looks.assign(validation_pck=looks.validation_loss))
+    drawn = {line.get_label(): line.get_xydata() for line in fig.axes[0].lines}
+    assert drawn["validation"].tolist() == [[2, 0.3], [4, 0.3], [6, 0.3]] and len(drawn["training"]) == 6
