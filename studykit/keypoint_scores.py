@@ -27,10 +27,10 @@ COMPARED = {  # columns in which networks are compared, and what a page calls th
     "parameters": "parameters, M",
     "multiply_adds": "mult.-adds, M",
     "training_s": "training, s",
-    "ms_per_image": "ms/image",
+    "ms_per_image": "ms",
     "pck": "PCK",
     "pckh": "PCKh",
-    "mse": "MSE",
+    "mse": "1000 MSE",
     "AP": "AP",
     "AR": "AR",
 }
@@ -212,6 +212,7 @@ def network_scores(*folders):
 
 
 def in_short(table):
-    """`network_scores` for a page: the columns `COMPARED` by their short names, large numbers in millions."""
-    millions = table[["parameters", "multiply_adds"]] / 1e6
-    return table.assign(**millions)[list(COMPARED)].rename(columns=COMPARED)
+    """`network_scores` for a page: columns `COMPARED` by their short names, in units that need few digits."""
+    units = {"parameters": 1e-6, "multiply_adds": 1e-6, "mse": 1000}
+    scaled = {name: unit * table[name] for name, unit in units.items()}
+    return table.assign(**scaled)[list(COMPARED)].rename(columns=COMPARED).round(3)

@@ -235,8 +235,8 @@ def test_runs_are_compared_best_first(tmp_path):
     assert network_scores(tmp_path, tmp_path / "other").network.tolist() == ["b", "c", "a"]
     with pytest.raises(FileNotFoundError, match=r"expected runs with scores\.csv, got none"):
         network_scores(tmp_path / "a")
-    short = in_short(pd.DataFrame([dict.fromkeys(COMPARED, 2e6) | {"epochs": 3}]))
-    assert short.iloc[0].to_dict() == dict.fromkeys(COMPARED.values(), 2e6) | {"parameters, M": 2, "mult.-adds, M": 2}
+    short = in_short(pd.DataFrame([dict.fromkeys(COMPARED, 2e6) | {"mse": 2e-4, "epochs": 3}])).iloc[0].to_dict()
+    assert short == dict.fromkeys(COMPARED.values(), 2e6) | {"parameters, M": 2, "mult.-adds, M": 2, "1000 MSE": 0.2}
 
 
 @pytest.mark.parametrize("draw", [draw_training, partial(draw_overfitting, best_epoch=4)])
