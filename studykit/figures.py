@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 from studykit.files import replacing
 from studykit.pictures import lighter_png, lighter_svg
@@ -61,6 +62,12 @@ def use_style():
         set_matplotlib_formats("retina")
     mpl.rcParams.update(_STYLE)
     mpl.rcParams["axes.prop_cycle"] = mpl.cycler(color=list(_PALETTE.values()))
+
+
+def epoch_axis(ax, history):
+    """The x axis of a training, from the start to the last epoch, whole epochs only."""
+    ax.set(xlabel="epoch", xlim=(0, 1.03 * history.epoch.max()))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def view_colours(views):

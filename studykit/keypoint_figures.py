@@ -7,7 +7,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from studykit.figures import ONE_COLUMN, TWO_COLUMNS, VIEW_COLOURS, picture_grid, show_picture, side_colour
+from studykit.figures import (
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    VIEW_COLOURS,
+    epoch_axis,
+    picture_grid,
+    show_picture,
+    side_colour,
+)
 from studykit.skeletons import SKELETONS
 
 _LIMBS = tuple(dict.fromkeys(limb for name in ("lsp14", "coco17") for limb in SKELETONS[name].limbs))
@@ -44,7 +52,7 @@ def draw_training(history):
     """Loss on training and validation people, and PCK@0.2 of both, over the epochs."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.2))
     _draw_losses(left, history)
-    left.set(xlabel="epoch", ylabel="mean squared error")
+    left.set(ylabel="mean squared error")
     left.legend()
     draw_pck(right, history)
     return fig, history
@@ -52,19 +60,21 @@ def draw_training(history):
 
 def _draw_losses(ax, history):
     """Both losses over the epochs, on given axes."""
-    for name, label, colour in (
-        ("loss", "training", VIEW_COLOURS[0]),
-        ("validation_loss", "validation", VIEW_COLOURS[1]),
+    for name, label, style, colour in (
+        ("loss", "training", "-", VIEW_COLOURS[0]),
+        ("validation_loss", "validation", "o-", VIEW_COLOURS[1]),
     ):
         known = history.dropna(subset=[name])  # nobody looked at the validation people in every epoch
-        ax.semilogy(known.epoch, known[name], label=label, color=colour)
+        ax.semilogy(known.epoch, known[name], style, label=label, color=colour, markersize=2.5)
+    epoch_axis(ax, history)
 
 
 def draw_pck(ax, history):
     """PCK@0.2 of the validation people over the epochs, on given axes."""
     known = history.dropna(subset=["validation_pck"])
-    ax.plot(known.epoch, 100 * known.validation_pck, "o-", color=VIEW_COLOURS[1], markersize=3)
-    ax.set(xlabel="epoch", ylabel="PCK@0.2, validation people, %", ylim=(0, 100))
+    ax.plot(known.epoch, 100 * known.validation_pck, "o-", color=VIEW_COLOURS[1], markersize=2.5)
+    epoch_axis(ax, history)
+    ax.set(ylabel="PCK@0.2, validation people, %", ylim=(0, 100))
 
 
 def draw_overfitting(history, best_epoch, published_epoch=25):
@@ -75,7 +85,7 @@ def draw_overfitting(history, best_epoch, published_epoch=25):
     ax.axvline(
         published_epoch, color="0.6", linestyle=":", label=f"where the paper's curves part, epoch {published_epoch}"
     )
-    ax.set(xlabel="epoch", ylabel="mean squared error, shares of the crop")
+    ax.set(ylabel="mean squared error, shares of the crop")
     ax.legend()
     return fig, history
 

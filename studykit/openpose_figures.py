@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from studykit.figures import TWO_COLUMNS, VIEW_COLOURS, picture_grid, show_picture, side_colour
+from studykit.figures import TWO_COLUMNS, VIEW_COLOURS, epoch_axis, picture_grid, show_picture, side_colour
 from studykit.keypoint_figures import draw_pck
 from studykit.skeletons import SKELETONS
 
@@ -128,7 +128,8 @@ def draw_losses(history):
         for column, style, stage in ((f"{name}1_loss", ":", "first"), (f"{name}_loss", "-", "last")):
             if column in history:
                 left.semilogy(history.epoch, history[column], style, color=colour, label=f"{label}, {stage} stage")
-    left.set(xlabel="epoch", ylabel="mean squared error")
+    epoch_axis(left, history)
+    left.set(ylabel="mean squared error")
     left.legend()
     draw_pck(right, history)
     return fig, history

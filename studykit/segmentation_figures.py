@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from studykit.figures import ONE_COLUMN, TWO_COLUMNS, VIEW_COLOURS, picture_grid, show_picture, side_colour
+from studykit.figures import ONE_COLUMN, TWO_COLUMNS, VIEW_COLOURS, epoch_axis, picture_grid, show_picture, side_colour
 from studykit.skeletons import SKELETONS
 
 LOSSES = {
@@ -36,7 +36,8 @@ def draw_histories(histories):
             ax.plot(table.epoch, table[trained], "--", color=colour, linewidth=0.8)
             looked = table.dropna(subset=f"validation_{name}")
             ax.plot(looked.epoch, looked[f"validation_{name}"], "o-", color=colour, markersize=2.5, label=run)
-        ax.set(xlabel="epoch", ylabel=LOSSES[name], yscale="log")
+        epoch_axis(ax, long.dropna(subset=f"validation_{name}"))
+        ax.set(ylabel=LOSSES[name], yscale="log")
         ax.legend()
     return fig, long
 
