@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from studykit.datasets.lsp import PSEUDO_MASK
 from studykit.joint_maps import TOP, peaks, read_joints
 from studykit.report import require
 from studykit.segmentation import dice, predict
@@ -112,6 +113,14 @@ def pck_table(points, fraction=0.5):
     table = pd.concat([part.groupby("keypoint", sort=False).agg(how) for part in (points, whole)]).reset_index()
     table.loc[table.median_px.isna(), "pck"] = np.nan
     return table
+
+
+def mask_origin(stills):
+    """Where the masks of stills come from: "exact" (simulated), "pseudo-masks" (a network's) or "drawn by hand"."""
+    sources = {still.source for still in stills}
+    if any(PSEUDO_MASK in source for source in sources):
+        return "pseudo-masks"
+    return "exact" if all(source.startswith("gaitlab") for source in sources) else "drawn by hand"
 
 
 def read_runs(folder):

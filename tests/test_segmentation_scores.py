@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from studykit import segmentation_figures as figures
+from studykit.datasets.coco import coco_stills
+from studykit.datasets.lsp import lsp_stills
 from studykit.gaitlab import simulate_stills
 from studykit.models.harmonic import harmonic_unet
 from studykit.report import save_table
@@ -16,6 +18,7 @@ from studykit.segmentation import Settings, prepare
 from studykit.segmentation_scores import (
     feature_turn_error,
     judge,
+    mask_origin,
     pck_table,
     read_runs,
     repeats,
@@ -107,3 +110,10 @@ def test_figures_show_what_their_tables_say(people):
     assert len(drawn["histories"][0].axes[1].lines) == 2  # the second run has no such loss
     for fig, _ in drawn.values():
         plt.close(fig)
+
+
+@pytest.mark.real_data
+def test_masks_say_who_made_them(people, real_data):
+    assert mask_origin(people[0]) == "exact"
+    assert mask_origin(lsp_stills(real_data / "lsp")[:4]) == "pseudo-masks"
+    assert mask_origin(coco_stills(real_data / "coco_mini")) == "drawn by hand"
