@@ -71,7 +71,8 @@ def main(folder=None, seeds=3, epochs=4):
                     print(rows[-1], flush=True)
     table = pd.DataFrame(rows).groupby(["network", "simulated first"], sort=False)[["dice", "pck_half_head"]]
     print("\n" + table.agg(["mean", "min", "max"]).round(3).to_string())
-    dice, pck = table.dice.mean(), table.pck_half_head.mean()
+    means = table.mean()
+    dice, pck = means.dice, means.pck_half_head
     how = {True: "simulated first", False: "real alone"}
     others = {f"{name}, {how[first]}: Dice": round(value, 3) for (name, first), value in dice.items()}
     others |= {f"{name}, {how[first]}: PCK": round(value, 3) for (name, first), value in pck.dropna().items()}
