@@ -43,25 +43,27 @@ def truth_points(stills):
 
 def head_lengths(stills):
     """Length of each still's head (N,), px, for PCKh; NaN where the data do not tell it."""
-    try:
-        return head_length_px(truth_points(stills), stills.keypoints)
-    except ValueError:  # such as COCO's, which have no top of the head
-        return np.full(len(stills), np.nan)
+    return head_length_px(truth_points(stills), stills.keypoints, lacking=True)
 
 
-def shared_scores(found, stills, keypoints, scores=None, heads=None):
+def shared_pck(points, stills, keypoints, names=SHARED):
+    """PCK@0.2 by joint of people (N, K, 3), NaN where not found, over the joints that all networks share, or others."""
+    truth = truth_points(with_skeleton(stills, names))
+    torso = torso_length_px(truth_points(with_skeleton(stills, SHARED)), SHARED)
+    return pck(convert(points, keypoints, names), truth, torso, 0.2, names)
+
+
+def shared_scores(found, stills, keypoints, heads=None):
     """PCK@0.2, PCKh, mean squared error and COCO's figures over the twelve shared joints.
 
     Parameters
     ----------
     found : ndarray (N, K, 3)
-        One person a still, x and y in its px, confidence.
+        One person a still, x and y in its px, confidence; COCO's score of a person is their mean.
     stills : StillSet
         Of any skeleton that has the twelve.
     keypoints : sequence of str
         Of `found`.
-    scores : ndarray (N,), optional
-        Of each person; the mean confidence if not given.
     heads : ndarray (N,), optional
         From `head_lengths`; without it PCKh is unknown.
 
@@ -71,13 +73,12 @@ def shared_scores(found, stills, keypoints, scores=None, heads=None):
         pck, pckh (within half a head; NaN where unknown), mse (of coordinates as shares of the picture's sides) and
         `metrics.COCO_FIGURES`, 0 to 1.
     """
+    near = shared_pck(found, stills, keypoints).pck.iloc[-1]
     stills = with_skeleton(stills, SHARED)
-    scores = found[..., 2].mean(axis=1) if scores is None else scores
     points, truth = convert(found, keypoints, SHARED), truth_points(stills)
     size = np.array([still.image.shape[1::-1] for still in stills])
-    near = pck(points, truth, torso_length_px(truth, SHARED), 0.2).pck.iloc[-1]
     nearer = pck(points, truth, np.full(len(stills), np.nan) if heads is None else heads, 0.5).pck.iloc[-1]
-    results = coco_results(image_ids(stills), points, scores)
+    results = coco_results(image_ids(stills), points, found[..., 2].mean(axis=1))
     figures = coco_scores(coco_truth(stills, SHARED), results)
     return {"pck": float(near), "pckh": float(nearer), "mse": mse_normalised(points, truth, size)} | figures
 

@@ -74,9 +74,14 @@ def torso_length_px(points, keypoints):
     return _segment(points, keypoints, "left_shoulder", "right_hip")
 
 
-def head_length_px(points, keypoints):
-    """Upper neck, or neck where there is none such, to head top (N,) of points (N, K, 3), px; NaN where unknown."""
+def head_length_px(points, keypoints, *, lacking=False):
+    """Upper neck, or neck where there is none such, to head top (N,) of points (N, K, 3), px; NaN where unknown.
+
+    A skeleton without them, such as COCO's, is an error unless `lacking`; then nobody's head is known.
+    """
     neck = "upper_neck" if "upper_neck" in keypoints else "neck"
+    if lacking and not {neck, "head_top"} <= set(keypoints):
+        return np.full(len(points), np.nan)
     return _segment(points, keypoints, neck, "head_top")
 
 

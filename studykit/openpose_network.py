@@ -13,9 +13,9 @@ from studykit import saved_networks
 from studykit.crops import CropSettings, person_box
 from studykit.decoding import heatmap_peaks
 from studykit.grouping import group, limb_numbers
+from studykit.keypoint_scores import shared_pck
 from studykit.losses import MaskedMeanSquaredError
 from studykit.models.openpose import STAGES, STRIDE, openpose
-from studykit.openpose_scores import shared_pck
 from studykit.paf import affinity_fields, confidence_maps
 from studykit.skeletons import SKELETONS
 from studykit.stills import StillSet, warp_image, with_skeleton

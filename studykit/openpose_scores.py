@@ -4,10 +4,9 @@ import time
 
 import numpy as np
 
-from studykit.keypoint_scores import SHARED, shared_scores, truth_points
-from studykit.metrics import coco_results, coco_scores, coco_truth, pck, torso_length_px
+from studykit.keypoint_scores import SHARED, shared_pck, shared_scores
+from studykit.metrics import coco_results, coco_scores, coco_truth
 from studykit.skeletons import SKELETONS, convert
-from studykit.stills import with_skeleton
 
 
 def surest_person(found, keypoints):
@@ -71,13 +70,6 @@ def single_scores(points, found, stills, keypoints, heads=None):
     surest, _ = surest_person(found, len(keypoints))
     grouped = shared_pck(surest, stills, keypoints).pck.iloc[-1]
     return shared_scores(points, stills, keypoints, heads=heads) | {"pck_grouped": grouped}
-
-
-def shared_pck(points, stills, keypoints, names=SHARED):
-    """PCK@0.2 by joint of people (N, K, 3), NaN where not found, over the joints that all networks share, or others."""
-    truth = truth_points(with_skeleton(stills, names))
-    torso = torso_length_px(truth_points(with_skeleton(stills, SHARED)), SHARED)
-    return pck(convert(points, keypoints, names), truth, torso, 0.2, names)
 
 
 def scene_scores(found, stills, keypoints, names=SHARED):

@@ -198,9 +198,10 @@ def prepare(stills, size_px, framing="whole", *, joint_share=0.88):
         elif known_share(still, stills.keypoints) < joint_share:
             left_out["too few joints"] += 1
         else:
+            head = head_length_px(still.keypoints[None], stills.keypoints, lacking=True)
             framed, scale = _whole(own, size_px) if framing == "whole" else _square(own, size_px)
             kept.append(framed)
-            rows.append((still.source, still.participant, scale * _head_px(still, stills.keypoints)))
+            rows.append((still.source, still.participant, scale * head[0]))
     if not kept:
         reasons = ", ".join(f"{name}: {count}" for name, count in left_out.items())
         raise ValueError(f"expected pictures of one person with mask and joints, got none of {len(stills)} ({reasons})")
@@ -216,13 +217,6 @@ def _square(still, size_px):
     scale = size_px / (ROOM * max(width, height))
     matrix = zoom_matrix(scale, (x + (width - 1) / 2, y + (height - 1) / 2), size_px, size_px)
     return warp(still, matrix, size_px, size_px), scale
-
-
-def _head_px(still, keypoints):
-    try:
-        return head_length_px(still.keypoints[None], keypoints)[0]
-    except ValueError:
-        return np.nan
 
 
 def train(
