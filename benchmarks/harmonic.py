@@ -1,6 +1,7 @@
 """A training step of the harmonic U-Net against the plain one: soft Dice, Adam, float32.
 
-The networks of the default study (8..128 channels, 64x64 px) and those of paper 003 (64..1024 channels, 128x128 px).
+The networks of the default study (8..128 channels, 64x64 px; on one thread too, as the study trains them) and those of
+paper 003 (64..1024 channels, 128x128 px).
 
 The peer is the fastest plain U-Net of the same run: ours or, where PyTorch is installed (extra `torch`), the same
 network written plainly in it. Networks take turns, step by step, and the best of each counts, so that other work on
@@ -12,7 +13,9 @@ python benchmarks/harmonic.py modes          what each way to compute a harmonic
 
 import json
 import multiprocessing
+import os
 import resource
+import subprocess
 import sys
 import time
 from importlib.util import find_spec
@@ -28,8 +31,11 @@ if multiprocessing.parent_process() is None:
     from studykit.models.harmonic_layers import MODES, HarmonicConv2D
     from studykit.models.unet import unet
 
-NARROW, PAPER = (8, 16, 32, 64, 128), (64, 128, 256, 512, 1024)
+NARROW, PAPER = "8..128", "64..1024"
+WIDTHS = {NARROW: (8, 16, 32, 64, 128), PAPER: (64, 128, 256, 512, 1024)}
 SIZES = {NARROW: 64, PAPER: 128}  # px
+CASES = ((NARROW, 1, 1), (NARROW, 8, 1), (NARROW, 1, 0), (NARROW, 8, 0), (PAPER, 1, 0), (PAPER, 8, 0))
+THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 HARMONIC = "harmonic"
 
 
@@ -103,10 +109,10 @@ def best_seconds(steps, repeats):
     return {name: min(times) for name, times in seconds.items()}
 
 
-def training_steps(widths, batch):
+def training_steps(channels, batch):
     """A training step of each network, by its name."""
     rng = np.random.default_rng(0)
-    size = SIZES[widths]
+    size, widths = SIZES[channels], WIDTHS[channels]
     images = rng.random((batch, size, size, 3), dtype="float32")
     person = rng.integers(0, 2, (batch, size, size, 1))
     masks = np.concatenate([1 - person, person], -1).astype("float32")
@@ -123,17 +129,27 @@ def training_steps(widths, batch):
     return steps
 
 
-def peak_memory_gb():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def print_seconds(channels, batch, repeats):
+    """What `seconds_of_case` reads."""
+    seconds = best_seconds(training_steps(channels, batch), repeats)
+    print(json.dumps({"seconds": seconds, "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))
 
 
-def print_modes(widths):
+def seconds_of_case(channels, batch, threads, repeats):
+    """Seconds of each network's step and peak memory of all, GB, from a process of its own; threads 0: all cores."""
+    environment = {**os.environ, **(dict.fromkeys(THREADS, str(threads)) if threads else {})}
+    command = [sys.executable, __file__, "case", channels, str(batch), str(repeats)]
+    answer = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(answer.splitlines()[-1])
+
+
+def print_modes(channels):
     """The mode of each harmonic convolution, one line a mode."""
     chosen = {}
-    for layer in harmonic_unet(widths=widths).layers:
+    for layer in harmonic_unet(widths=WIDTHS[channels]).layers:
         if isinstance(layer, HarmonicConv2D):
             chosen.setdefault(layer.computed_as(), []).append(layer.name)
-    print(f"\n{widths[0]}..{widths[-1]} channels are computed")
+    print(f"\n{channels} channels are computed")
     for mode, names in chosen.items():
         print(f"  {mode}: {' '.join(names)}")
 
@@ -142,27 +158,29 @@ def print_ratios(repeats):
     print(f"{keras.backend.backend()}; ratio: to the fastest plain network without normalization")
     if not find_spec("torch"):
         print("PyTorch is not installed: no peer but our own plain network")
-    for widths in (NARROW, PAPER):
-        print_modes(widths)
-    print(f"\n{'channels':>10} {'batch':>5}  {'network':<32} {'ms':>8} {'ratio':>6} {'peak so far, GB':>16}")
+    for channels in WIDTHS:
+        print_modes(channels)
+    print(
+        f"\n{'channels':>8} {'batch':>5} {'threads':>7}  {'network':<32} {'ms':>8} {'ratio':>6} {'peak of all, GB':>16}"
+    )
     headline, others = None, {}
-    for widths, batch in ((NARROW, 1), (NARROW, 8), (PAPER, 1), (PAPER, 8)):
-        keras.utils.clear_session()
-        seconds = best_seconds(training_steps(widths, batch), repeats)
+    for channels, batch, threads in CASES:
+        case = seconds_of_case(channels, batch, threads, repeats)
+        seconds = case["seconds"]
         peer = min((name for name in seconds if name == "plain" or "PyTorch" in name), key=seconds.get)
         for name, value in seconds.items():
             print(
-                f"{widths[0]:>4}..{widths[-1]:<4} {batch:>5}  {name:<32} {1000 * value:>8.1f} "
-                f"{value / seconds[peer]:>6.2f} {peak_memory_gb():>16.2f}",
+                f"{channels:>8} {batch:>5} {threads or 'all':>7}  {name:<32} {1000 * value:>8.1f} "
+                f"{value / seconds[peer]:>6.2f} {case['peak_gb']:>9.2f}",
                 flush=True,
             )
-        case = f"{widths[0]}..{widths[-1]} channels, batch {batch}"
-        others[f"harmonic to plain, {case}"] = round(seconds[HARMONIC] / seconds[peer], 3)
+        place = f"{channels} channels, batch {batch}" + (", one thread" if threads else "")
+        others[f"harmonic to plain, {place}"] = round(seconds[HARMONIC] / seconds[peer], 3)
         if theirs := [value for name, value in seconds.items() if "PyTorch" in name]:
-            others[f"PyTorch to our plain, {case}"] = round(min(theirs) / seconds["plain"], 3)
-        if (widths, batch) == (PAPER, 1):
-            headline = seconds[HARMONIC], peer, seconds[peer]
-    ours, peer, peer_value = headline
+            others[f"PyTorch to our plain, {place}"] = round(min(theirs) / seconds["plain"], 3)
+        if (channels, batch) == (PAPER, 1):
+            headline = seconds[HARMONIC], peer, seconds[peer], case["peak_gb"]
+    ours, peer, peer_value, peak_gb = headline
     result = {
         "benchmark": "harmonic",
         "ratio": round(ours / peer_value, 3),
@@ -170,7 +188,7 @@ def print_ratios(repeats):
         "peer": f"U-Net ({peer}), 64..1024 channels, batch 1",
         "peer_value": round(1000 * peer_value, 1),
         "unit": "ms",
-        "peak_memory_gb": round(peak_memory_gb(), 2),
+        "peak_memory_gb": round(peak_gb, 2),
         "others": others,
     }
     print(json.dumps(result))
@@ -190,10 +208,10 @@ def print_mode_costs(batch, repeats=5):
 
         return lambda: [np.asarray(g[..., :1]) for g in gradients(x)]
 
-    for widths in (NARROW, PAPER):
+    for channels, widths in WIDTHS.items():
         print(f"\nbatch {batch}, {'px':>4} {'channels':>8} {'plain':>8}" + "".join(f"{mode:>15}" for mode in MODES))
         for level, width in enumerate(widths):
-            shape = (batch, SIZES[widths] >> level, SIZES[widths] >> level)
+            shape = (batch, SIZES[channels] >> level, SIZES[channels] >> level)
             x = tf.random.normal((*shape, 2 * width))
             layers = {mode: HarmonicConv2D(width // 2, mode=mode) for mode in MODES}
             steps = {mode: step(layer, x) for mode, layer in layers.items()}
@@ -210,5 +228,7 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["modes"]:
         for batch in (1, 8):
             print_mode_costs(batch)
+    elif sys.argv[1:2] == ["case"]:
+        print_seconds(sys.argv[2], *map(int, sys.argv[3:]))
     else:
         print_ratios(*map(int, sys.argv[1:] or ["3"]))

@@ -69,11 +69,12 @@ def test_rings_answer_waves_of_every_direction_alike(order, kernel_size, bound):
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "dense"])
 @pytest.mark.parametrize(("kernel_size", "filters"), [(3, 6), (5, 2), (1, 3)])
-def test_every_mode_is_the_dense_one(rng, mode, kernel_size, filters):
+@pytest.mark.parametrize("up_sampling", [1, 2])
+def test_every_mode_is_the_dense_one(rng, mode, kernel_size, filters, up_sampling):
     x = normal(rng, 2, 12, 9, 4 * 4)
     dense = HarmonicConv2D(filters, kernel_size, mode="dense")
-    other = HarmonicConv2D(filters, kernel_size, mode=mode)
-    expected = np.asarray(dense(x))
+    other = HarmonicConv2D(filters, kernel_size, up_sampling=up_sampling, mode=mode)
+    expected = np.asarray(dense(keras.layers.UpSampling2D(up_sampling)(x)))
     other(x)
     other.set_weights(dense.get_weights())
     np.testing.assert_allclose(other(x), expected, atol=1e-4)
@@ -84,7 +85,8 @@ def test_every_mode_is_the_dense_one(rng, mode, kernel_size, filters):
 def test_multiply_adds_of_the_layers_are_those_of_the_graph(mode):
     import tensorflow as tf
 
-    for model in (harmonic_unet(widths=(4, 8, 8), kernel_size=5, up_kernel_size=1, mode=mode), unet(widths=(4, 8, 8))):
+    harmonic = [harmonic_unet(widths=(4, 8, 8), kernel_size=5, up_kernel_size=size, mode=mode) for size in (1, 5)]
+    for model in (*harmonic, unet(widths=(4, 8, 8))):
         graph = tf.function(model).get_concrete_function(tf.TensorSpec((1, 32, 32, 3), tf.float32)).graph
         counted = 0
         for operation in graph.get_operations():
@@ -98,6 +100,7 @@ def test_multiply_adds_of_the_layers_are_those_of_the_graph(mode):
 def test_auto_chooses_by_width():
     assert HarmonicConv2D(8).computed_as() == "factored_last"
     assert HarmonicConv2D(128).computed_as() == "factored"
+    assert HarmonicConv2D(128, up_sampling=2).computed_as() == "factored_last"
     assert HarmonicConv2D(128, real_input=True).computed_as() == "dense"
 
 

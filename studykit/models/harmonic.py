@@ -70,13 +70,13 @@ def harmonic_unet(
 
     up_kernel_size = kernel_size if up_kernel_size is None else up_kernel_size
 
-    def convolution(x, width, size, place, real_input=False):
+    def convolution(x, width, size, place, **arguments):
         rings = {"radii": radii if size == kernel_size else None, "ring_width": ring_width}
-        x = HarmonicConv2D(width // 2, size, real_input=real_input, mode=mode, name=place, **rings)(x)
+        x = HarmonicConv2D(width // 2, size, mode=mode, name=place, **rings, **arguments)(x)
         return ComplexReLU(batch_normalization, momentum, name=f"{place}_relu")(x)
 
     def pair(x, width, place, real_input=False):
-        x = convolution(x, width, kernel_size, f"{place}_conv1", real_input)
+        x = convolution(x, width, kernel_size, f"{place}_conv1", real_input=real_input)
         return convolution(x, width, kernel_size, f"{place}_conv2")
 
     inputs = layers.Input(input_shape, name="image")
@@ -92,11 +92,11 @@ def harmonic_unet(
     x = ComplexDropout(dropout, name="bottom_dropout")(x)
     for level in range(len(widths) - 1, 0, -1):
         width = widths[level - 1]
-        up = layers.UpSampling2D(2, name=f"up{level}_upsample")
         if up_kernel_size == 1:  # point by point: the same before up-sampling, at a quarter of the cost
-            x = up(convolution(x, width, 1, f"up{level}_conv0"))
+            x = convolution(x, width, 1, f"up{level}_conv0")
+            x = layers.UpSampling2D(2, name=f"up{level}_upsample")(x)
         else:
-            x = convolution(up(x), width, up_kernel_size, f"up{level}_conv0")
+            x = convolution(x, width, up_kernel_size, f"up{level}_conv0", up_sampling=2)
         x = ComplexConcatenate(name=f"up{level}_concatenate")([skips.pop(), x])
         x = pair(x, width, f"up{level}")
         if level > 1:

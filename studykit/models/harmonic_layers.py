@@ -77,8 +77,10 @@ class HarmonicConv2D(keras.layers.Layer):
     - "factored": the fixed rings as depthwise convolutions, then 1x1 convolutions with the learnt numbers; 0.7 times
       (3x3). The fastest for wide layers.
     - "factored_last": 1x1 convolutions first, then the rings, 0.9 times; touches less memory where layers are narrow
-      or have more maps in than out.
-    - "auto": "factored_last" below 128 maps out, "factored" from there on, "dense" for a real input or a 1x1 filter.
+      or have more maps in than out. Enlarging by `up_sampling` comes between the two: the 1x1 convolutions see the
+      few pixels.
+    - "auto": "factored_last" below 128 maps out and wherever maps are enlarged, otherwise "factored"; "dense" for a
+      real input or a 1x1 filter.
 
     Parameters
     ----------
@@ -88,6 +90,8 @@ class HarmonicConv2D(keras.layers.Layer):
         Odd, px.
     real_input : bool
         True: the input is an image of real maps (order 0); otherwise 4 n channels as the module says.
+    up_sampling : int
+        The input is enlarged so many times along both axes first, by repeating pixels.
     radii, ring_width
         See `ring_filters`.
     mode : str
@@ -99,7 +103,18 @@ class HarmonicConv2D(keras.layers.Layer):
         If the filter is not of odd size, the mode unknown, or the input's channels are no multiple of 4.
     """
 
-    def __init__(self, filters, kernel_size=3, *, real_input=False, radii=None, ring_width=0.5, mode="auto", **kwargs):
+    def __init__(
+        self,
+        filters,
+        kernel_size=3,
+        *,
+        real_input=False,
+        up_sampling=1,
+        radii=None,
+        ring_width=0.5,
+        mode="auto",
+        **kwargs,
+    ):
         """Keep the arguments."""
         super().__init__(**kwargs)
         if kernel_size % 2 != 1:
@@ -109,12 +124,13 @@ class HarmonicConv2D(keras.layers.Layer):
         self.filters = filters
         self.kernel_size = kernel_size
         self.real_input = real_input
+        self.up_sampling = up_sampling
         self.radii = default_radii(kernel_size) if radii is None else tuple(float(r) for r in radii)
         self.ring_width = ring_width
         self.mode = mode
 
     def build(self, input_shape):
-        """Radial profiles and phases, (order in, rings, maps in, maps out); of filters that keep the order, or step."""
+        """Radial profiles (order in, maps in, rings, maps out) and phases; rings that keep the order stand first."""
         channels = input_shape[-1]
         if not self.real_input and channels % 4:
             raise ValueError(f"{self.name}: expected 4 n channels (see the module), got {channels}; or real_input=True")
@@ -122,22 +138,18 @@ class HarmonicConv2D(keras.layers.Layer):
         round_ = ring_filters(self.kernel_size, 0, self.radii, self.ring_width).real
         turning = ring_filters(self.kernel_size, 1, self.radii, self.ring_width)
         self.rings = {"round": round_, "cosine": turning.real, "sine": turning.imag}
-        orders = 1 if self.real_input else 2
+        orders, keep, step = 1 if self.real_input else 2, round_.shape[-1], turning.shape[-1]
         # He initialization of unit-energy rings (Weiler et al. 2018, CVPR)
-        fan_in = maps * (round_.shape[-1] + (orders - 1) * turning.shape[-1])
-        self.radial, self.phase = {}, {}
-        for kind, rings in (("same", round_.shape[-1]), ("step", turning.shape[-1])):
-            if rings:
-                self.radial[kind] = self.add_weight(
-                    shape=(orders, rings, maps, self.filters),
-                    initializer=keras.initializers.RandomNormal(stddev=math.sqrt(2 / fan_in)),
-                    name=f"radial_{kind}",
-                )
-                self.phase[kind] = self.add_weight(
-                    shape=(orders, 1, maps, self.filters),
-                    initializer=keras.initializers.RandomUniform(0, 2 * math.pi),
-                    name=f"phase_{kind}",
-                )
+        self.radial = self.add_weight(
+            shape=(orders, maps, keep + step, self.filters),
+            initializer=keras.initializers.RandomNormal(stddev=math.sqrt(2 / (maps * (keep + (orders - 1) * step)))),
+            name="radial",
+        )
+        self.phase = self.add_weight(
+            shape=(orders, maps, 2 if step else 1, self.filters),
+            initializer=keras.initializers.RandomUniform(0, 2 * math.pi),
+            name="phase",
+        )
 
     def computed_as(self):
         """The mode in use: the given one, or the choice of "auto"."""
@@ -145,69 +157,74 @@ class HarmonicConv2D(keras.layers.Layer):
             return "dense"
         if self.mode != "auto":
             return self.mode
-        return "factored" if self.filters >= 128 else "factored_last"
+        return "factored" if self.filters >= 128 and self.up_sampling == 1 else "factored_last"
 
     def multiply_adds(self):
-        """Multiplications with an addition a pixel, in the mode in use; making the kernels does not count."""
-        square, maps = self.kernel_size**2, self.radial["same"].shape[2]
+        """Multiplications with an addition a pixel out, in the mode in use; making the kernels does not count."""
+        square, maps = self.kernel_size**2, self.radial.shape[1]
         keep, step = (self.rings[kind].shape[-1] for kind in ("round", "cosine"))
         return {
             "dense": 4 * square * self.filters * (maps if self.real_input else 4 * maps),
             "gauss": 12 * square * self.filters * maps,
             "factored": 4 * maps * (square * (keep + 2 * step) + 2 * self.filters * (keep + step)),
-            "factored_last": 4 * self.filters * (square + 2 * maps) * (keep + 2 * step),
+            "factored_last": 4 * self.filters * (square + 2 * maps / self.up_sampling**2) * (keep + 2 * step),
         }[self.computed_as()]
 
     def call(self, x):
-        """(batch, height, width, channels) to (batch, height, width, 4 filters)."""
-        return getattr(self, "_" + self.computed_as())(x)
+        """(batch, height, width, channels) to (batch, height, width, 4 filters), height and width enlarged."""
+        mode = self.computed_as()
+        return getattr(self, "_" + mode)(x if mode == "factored_last" else self._enlarge(x))
 
-    def _coefficients(self):
-        """R cos(beta) and R sin(beta), (rings, maps in, maps out) each, by (order in, order out)."""
-        coefficients = {}
-        for kind in self.radial:
-            radial, phase = ops.convert_to_tensor(self.radial[kind]), ops.convert_to_tensor(self.phase[kind])
-            parts = ops.unstack(radial * ops.cos(phase)), ops.unstack(radial * ops.sin(phase))
-            for source, pair in enumerate(zip(*parts, strict=True)):
-                coefficients[source, source if kind == "same" else 1 - source] = pair
-        return coefficients
+    def _enlarge(self, x):
+        if self.up_sampling == 1:
+            return x
+        return ops.repeat(ops.repeat(x, self.up_sampling, 1), self.up_sampling, 2)
 
-    def _complex_kernel(self, source, target, a, b):
-        """Real and imaginary part of a filter, each (height, width, maps in, maps out), from its coefficients."""
-        round_, cosine, sine = (
-            ops.convert_to_tensor(self.rings[k], dtype=a.dtype) for k in ("round", "cosine", "sine")
+    def _numbers(self):
+        """Product with each ring's R e^{i beta}: (order in, parts in, maps in, rings, parts out, maps out).
+
+        Of the rings that keep the order, and of those that step to the other.
+        """
+        numbers = []
+        radial = ops.split(ops.convert_to_tensor(self.radial), [self.rings["round"].shape[-1]], 2)
+        phase = ops.split(ops.convert_to_tensor(self.phase), [1], 2)
+        for r, beta in zip(radial, phase, strict=True):
+            real, imaginary = r * ops.cos(beta), r * ops.sin(beta)
+            rows = ops.stack([real, imaginary], 3), ops.stack([-imaginary, real], 3)
+            numbers.append(ops.stack(rows, 1))
+        return numbers
+
+    def _terms(self):
+        """As `_numbers`, with rings of cosines and of sines apart: e^{+-i phi} = cos phi +- i sin phi."""
+        same, step = self._numbers()
+        signs = np.array([[1, -1], [-1, 1]])[: step.shape[0], :, None, None, None, None]  # of +-i
+        turned = ops.flip(step, 1) * ops.convert_to_tensor(signs, dtype=step.dtype)
+        return same, ops.concatenate([step, turned], 3)
+
+    def _kernel(self):
+        """All filters as one real kernel, (height, width, channels in, channels out)."""
+        kinds = [self.rings["round"], np.concatenate([self.rings["cosine"], self.rings["sine"]], -1)]
+        same, step = (
+            ops.einsum("yxt,spmtcf->syxpmcf", ops.convert_to_tensor(rings, dtype=numbers.dtype), numbers)
+            for rings, numbers in zip(kinds, self._terms(), strict=True)
         )
-        if source == target:
-            return ops.tensordot(round_, a, 1), ops.tensordot(round_, b, 1)
-        sign = target - source  # the order of the filter: e^{i phi} or e^{-i phi}
-        return (
-            ops.tensordot(cosine, a, 1) - sign * ops.tensordot(sine, b, 1),
-            ops.tensordot(cosine, b, 1) + sign * ops.tensordot(sine, a, 1),
-        )
-
-    def _kernels(self):
-        """Complex filters of all orders, {(source, target): (real, imaginary)}; zeros where no ring leads."""
-        kernels = {orders: self._complex_kernel(*orders, *pair) for orders, pair in self._coefficients().items()}
-        zero = ops.zeros_like(kernels[0, 0][0])
-        sources = (0,) if self.real_input else (0, 1)
-        return {(p, q): kernels.get((p, q), (zero, zero)) for p in sources for q in (0, 1)}
+        rows = [
+            ops.concatenate([step[source], same[source]] if source else [same[source], step[source]], -2)
+            for source in range(same.shape[0])
+        ]
+        if self.real_input:
+            rows = [rows[0][:, :, :1]]
+        return ops.reshape(ops.stack(rows, 2), (self.kernel_size, self.kernel_size, -1, 4 * self.filters))
 
     def _dense(self, x):
-        kernels = self._kernels()
-        rows = []
-        for source in (0,) if self.real_input else (0, 1):
-            real_row = [part for target in (0, 1) for part in kernels[source, target]]
-            rows.append(ops.concatenate(real_row, -1))
-            if not self.real_input:
-                turned = [part for target in (0, 1) for part in _times_i(kernels[source, target])]
-                rows.append(ops.concatenate(turned, -1))
-        return ops.conv(x, ops.concatenate(rows, 2), padding="same")
+        return ops.conv(x, self._kernel(), padding="same")
 
     def _gauss(self, x):
         # (xr + i xi)(kr + i ki): with t = (xr + xi) kr, real = t - xi (kr + ki), imaginary = t + xr (ki - kr)
-        kernels = self._kernels()
+        maps = x.shape[-1] // 4
+        kernel = ops.reshape(self._kernel(), (self.kernel_size, self.kernel_size, 2, 2, maps, 2, 2, self.filters))
         real, imaginary = (
-            ops.concatenate([ops.concatenate([kernels[p, q][part] for q in (0, 1)], -1) for p in (0, 1)], 2)
+            ops.reshape(kernel[:, :, :, 0, :, :, part], (self.kernel_size, self.kernel_size, 2 * maps, -1))
             for part in (0, 1)
         )
         x0r, x0i, x1r, x1i = ops.split(x, 4, -1)
@@ -235,56 +252,39 @@ class HarmonicConv2D(keras.layers.Layer):
         turned = zip(self._ring_convolutions(x, "cosine"), self._ring_convolutions(swapped, "sine", signs), strict=True)
         same = [ops.split(ring, 2, -1) for ring in self._ring_convolutions(x, "round")]
         step = [ops.split(cosine + sine, 2, -1) for cosine, sine in turned]
-        weights = {orders: self._pointwise(*pair) for orders, pair in self._coefficients().items()}
+        size = 2, 2 * maps, 2 * self.filters
+        kernels = [
+            ops.unstack(ops.reshape(ring, size)) for kind in self._numbers() for ring in ops.unstack(kind, axis=3)
+        ]
         out = []
         for target in (0, 1):
             features = [ring[target] for ring in same] + [ring[1 - target] for ring in step]
-            weights_in = ops.concatenate([weights[target, target], weights[1 - target, target]], 2)
-            out.append(ops.conv(ops.concatenate(features, -1), weights_in, padding="same"))
+            kernel = [ring[target if n < len(same) else 1 - target] for n, ring in enumerate(kernels)]
+            kernel = ops.concatenate(kernel, 0)[None, None]
+            out.append(ops.conv(ops.concatenate(features, -1), kernel, padding="same"))
         return ops.concatenate(out, -1)
 
-    def _pointwise(self, a, b):
-        """1x1 kernel of a complex product, (1, 1, rings x real and imaginary in, real and imaginary out)."""
-        block = ops.concatenate([ops.concatenate([a, b], -1), ops.concatenate([-b, a], -1)], 1)
-        return ops.reshape(block, (1, 1, -1, 2 * self.filters))
-
     def _factored_last(self, x):
-        coefficients = self._coefficients()
+        rings = np.concatenate([self.rings[kind] for kind in ("round", "cosine", "sine")], -1)
+        terms, keep = rings.shape[-1], self.rings["round"].shape[-1]
+        kernels = ops.unstack(
+            ops.reshape(ops.concatenate(self._terms(), 3), (2, x.shape[-1] // 2, 2 * self.filters * terms))
+        )
         out = [[], []]
-        for source, part in enumerate(ops.split(x, 2, -1)):
-            steps = [
-                (target, *step)
-                for target in (0, 1)
-                for step in self._steps(target - source, *coefficients[source, target])
-            ]
-            rows = [ops.concatenate([p for *_, weight in steps for p in weight], -1)]
-            rows.append(ops.concatenate([p for *_, weight in steps for p in _times_i(weight)], -1))
-            mixed = ops.conv(part, ops.concatenate(rows, 0)[None, None], padding="same")
-            for maps, (target, ring, _) in zip(ops.split(mixed, len(steps), -1), steps, strict=True):
-                ring = ops.convert_to_tensor(np.tile(ring[..., None, None], (2 * self.filters, 1)), dtype=x.dtype)
-                out[target].append(ops.depthwise_conv(maps, ring, padding="same"))
+        for source, (part, kernel) in enumerate(zip(ops.split(x, 2, -1), kernels, strict=True)):
+            mixed = self._enlarge(ops.conv(part, kernel[None, None], padding="same"))
+            for term, maps in enumerate(ops.split(mixed, terms, -1)):
+                ring = np.tile(rings[:, :, term, None, None], (2 * self.filters, 1))
+                maps = ops.depthwise_conv(maps, ops.convert_to_tensor(ring, dtype=x.dtype), padding="same")
+                out[source if term < keep else 1 - source].append(maps)
         return ops.concatenate([sum(terms[1:], terms[0]) for terms in out], -1)
 
-    def _steps(self, order, a, b):
-        """Real ring and complex weight, (maps in, maps out), of every term of a filter of the order."""
-        for ring, weight in enumerate(zip(ops.unstack(a), ops.unstack(b), strict=True)):
-            if order == 0:
-                yield self.rings["round"][..., ring], weight
-            else:
-                yield self.rings["cosine"][..., ring], weight
-                yield self.rings["sine"][..., ring], tuple(order * part for part in _times_i(weight))
-
     def compute_output_shape(self, input_shape):
-        """Same height and width, 4 filters channels."""
-        return (*input_shape[:-1], 4 * self.filters)
+        """Height and width of the enlarged input, 4 filters channels."""
+        batch, *size, _ = input_shape
+        return (batch, *(length and length * self.up_sampling for length in size), 4 * self.filters)
 
     def get_config(self):
         """Arguments of the layer."""
-        names = ("filters", "kernel_size", "real_input", "radii", "ring_width", "mode")
+        names = ("filters", "kernel_size", "real_input", "up_sampling", "radii", "ring_width", "mode")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-
-def _times_i(pair):
-    """The product of i and a complex number given as (real, imaginary)."""
-    real, imaginary = pair
-    return -imaginary, real
