@@ -160,9 +160,7 @@ def print_ratios(repeats):
         print("PyTorch is not installed: no peer but our own plain network")
     for channels in WIDTHS:
         print_modes(channels)
-    print(
-        f"\n{'channels':>8} {'batch':>5} {'threads':>7}  {'network':<32} {'ms':>8} {'ratio':>6} {'peak of all, GB':>16}"
-    )
+    print(f"\n{'channels':>8} {'batch':>5} {'threads':>7}  {'network':<32} {'ms':>8} {'ratio':>6} {'peak, GB':>9}")
     headline, others = None, {}
     for channels, batch, threads in CASES:
         case = seconds_of_case(channels, batch, threads, repeats)

@@ -87,7 +87,7 @@ _VALUES = """
 003 | Table II | validation cross entropy, Mask + Reg. Softmax | 0.014 | | 12_masks_with_joints | table_2: set == 'validation' and quantity == 'cross_entropy' and encoding == 'Mask + Reg. Softmax': ours
 003 | Table II | validation cross entropy, Triple Model | 0.084 | | 12_masks_with_joints | table_2: set == 'validation' and quantity == 'cross_entropy' and encoding == 'Triple Model': ours
 004 | Table 01 | parameters | 27583068 | | 21_regression_cnn | parameters_at_paper_size
-004 | Fig. 04 | epoch after which the losses part | 25 | | 21_regression_cnn | overfitting_epoch
+004 | Fig. 04 | epoch after which the losses part | 25 | | 21_regression_cnn | parting_epoch
 004 | section VI | test MSE, unit not printed | 0.0878 | | 21_regression_cnn | mse_shares
 """  # noqa: E501
 
