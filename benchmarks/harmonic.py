@@ -26,6 +26,7 @@ from peers import in_own_process
 if multiprocessing.parent_process() is None:
     import keras
 
+    from studykit.execute import thread_limits
     from studykit.losses import SoftDice
     from studykit.models.harmonic import harmonic_unet
     from studykit.models.harmonic_layers import MODES, HarmonicConv2D
@@ -34,8 +35,8 @@ if multiprocessing.parent_process() is None:
 NARROW, PAPER = "8..128", "64..1024"
 WIDTHS = {NARROW: (8, 16, 32, 64, 128), PAPER: (64, 128, 256, 512, 1024)}
 SIZES = {NARROW: 64, PAPER: 128}  # px
+# channels, batch, threads (0: as many as there are cores)
 CASES = ((NARROW, 1, 1), (NARROW, 8, 1), (NARROW, 1, 0), (NARROW, 8, 0), (PAPER, 1, 0), (PAPER, 8, 0))
-THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 HARMONIC = "harmonic"
 
 
@@ -136,8 +137,8 @@ def print_seconds(channels, batch, repeats):
 
 
 def seconds_of_case(channels, batch, threads, repeats):
-    """Seconds of each network's step and peak memory of all, GB, from a process of its own; threads 0: all cores."""
-    environment = {**os.environ, **(dict.fromkeys(THREADS, str(threads)) if threads else {})}
+    """Seconds of each network's step and peak memory of all, GB, from a process of its own."""
+    environment = os.environ | (thread_limits(threads) if threads else {})
     command = [sys.executable, __file__, "case", channels, str(batch), str(repeats)]
     answer = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(answer.splitlines()[-1])

@@ -23,6 +23,7 @@ import numpy as np
 from peers import in_own_process
 
 if multiprocessing.parent_process() is None:
+    from studykit.execute import thread_limits
     from studykit.gaitlab import simulate_stills
     from studykit.grouping import group, limb_numbers
     from studykit.models.openpose import final_maps
@@ -196,7 +197,7 @@ def new_size():
 
 def training_step(width, features, size, batch, threads, repeats):
     """ms of the fastest training step of the study's network and of the same one written plainly in PyTorch."""
-    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(threads))
+    os.environ |= thread_limits(threads)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (batch, size, size, 3)).astype("float32")
     targets = {

@@ -173,6 +173,12 @@ def _what_failed(run, error, failed):
     return f"{run.name}: cell [{number}] `{first}` stopped, {what}"
 
 
+def thread_limits(threads):
+    """Environment variables that keep a process of numerical libraries to so many threads, each a str."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return dict.fromkeys((*names, "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(threads))
+
+
 def _short_folder():
     """A temporary folder whose path leaves room for a socket's name (about 100 characters are allowed)."""
     return None if len(tempfile.gettempdir()) < 60 else "/tmp"
@@ -205,11 +211,7 @@ def _kernel(scratch, threads, lock):
             "STUDYKIT_BACKEND_NOTE": str(Path(scratch) / "backend.json"),
             "STUDYKIT_ROOT": str(project_root()),
             "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
-            **dict.fromkeys(
-                ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"),
-                str(threads),
-            ),
-            "TF_NUM_INTEROP_THREADS": str(threads),
+            **thread_limits(threads),
         },
     )
 

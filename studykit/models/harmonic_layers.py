@@ -180,23 +180,24 @@ class HarmonicConv2D(keras.layers.Layer):
             return x
         return ops.repeat(ops.repeat(x, self.up_sampling, 1), self.up_sampling, 2)
 
-    def _numbers(self):
-        """Product with each ring's R e^{i beta}: (order in, parts in, maps in, rings, parts out, maps out).
+    def _matrices(self):
+        """R e^{i beta} of each ring as the real matrix of a product, parts being real and imaginary.
 
-        Of the rings that keep the order, and of those that step to the other.
+        Of the rings that keep the order, and of those that step to the other; each (order in, parts in, maps in, rings,
+        parts out, maps out).
         """
-        numbers = []
+        matrices = []
         radial = ops.split(ops.convert_to_tensor(self.radial), [self.rings["round"].shape[-1]], 2)
         phase = ops.split(ops.convert_to_tensor(self.phase), [1], 2)
         for r, beta in zip(radial, phase, strict=True):
             real, imaginary = r * ops.cos(beta), r * ops.sin(beta)
             rows = ops.stack([real, imaginary], 3), ops.stack([-imaginary, real], 3)
-            numbers.append(ops.stack(rows, 1))
-        return numbers
+            matrices.append(ops.stack(rows, 1))
+        return matrices
 
     def _terms(self):
-        """As `_numbers`, with rings of cosines and of sines apart: e^{+-i phi} = cos phi +- i sin phi."""
-        same, step = self._numbers()
+        """As `_matrices`, with rings of cosines and of sines apart: e^{+-i phi} = cos phi +- i sin phi."""
+        same, step = self._matrices()
         signs = np.array([[1, -1], [-1, 1]])[: step.shape[0], :, None, None, None, None]  # of +-i
         turned = ops.flip(step, 1) * ops.convert_to_tensor(signs, dtype=step.dtype)
         return same, ops.concatenate([step, turned], 3)
@@ -205,8 +206,8 @@ class HarmonicConv2D(keras.layers.Layer):
         """All filters as one real kernel, (height, width, channels in, channels out)."""
         kinds = [self.rings["round"], np.concatenate([self.rings["cosine"], self.rings["sine"]], -1)]
         same, step = (
-            ops.einsum("yxt,spmtcf->syxpmcf", ops.convert_to_tensor(rings, dtype=numbers.dtype), numbers)
-            for rings, numbers in zip(kinds, self._terms(), strict=True)
+            ops.einsum("yxt,spmtcf->syxpmcf", ops.convert_to_tensor(rings, dtype=matrices.dtype), matrices)
+            for rings, matrices in zip(kinds, self._terms(), strict=True)
         )
         rows = [
             ops.concatenate([step[source], same[source]] if source else [same[source], step[source]], -2)
@@ -254,7 +255,7 @@ class HarmonicConv2D(keras.layers.Layer):
         step = [ops.split(cosine + sine, 2, -1) for cosine, sine in turned]
         size = 2, 2 * maps, 2 * self.filters
         kernels = [
-            ops.unstack(ops.reshape(ring, size)) for kind in self._numbers() for ring in ops.unstack(kind, axis=3)
+            ops.unstack(ops.reshape(ring, size)) for kind in self._matrices() for ring in ops.unstack(kind, axis=3)
         ]
         out = []
         for target in (0, 1):
@@ -267,9 +268,8 @@ class HarmonicConv2D(keras.layers.Layer):
     def _factored_last(self, x):
         rings = np.concatenate([self.rings[kind] for kind in ("round", "cosine", "sine")], -1)
         terms, keep = rings.shape[-1], self.rings["round"].shape[-1]
-        kernels = ops.unstack(
-            ops.reshape(ops.concatenate(self._terms(), 3), (2, x.shape[-1] // 2, 2 * self.filters * terms))
-        )
+        size = 2, x.shape[-1] // 2, terms * 2 * self.filters
+        kernels = ops.unstack(ops.reshape(ops.concatenate(self._terms(), 3), size))
         out = [[], []]
         for source, (part, kernel) in enumerate(zip(ops.split(x, 2, -1), kernels, strict=True)):
             mixed = self._enlarge(ops.conv(part, kernel[None, None], padding="same"))
