@@ -39,7 +39,7 @@ test: $(READY)
 test-lab: $(READY)
 	$(BIN)/python -m pytest -m lab
 
-# What may go wrong while a study runs: kills, a full disk, damaged files and more. 10 minutes.
+# What may go wrong while a study runs: kills, a full disk, damaged files and more. Some 20 minutes.
 test-faults: $(READY)
 	$(BIN)/python -m pytest -m faults
 
