@@ -17,8 +17,9 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
 def commands(page):
-    """Indented lines of a page: what a reader types."""
-    lines = re.findall(r"^ {4}(\S.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    """Indented lines of a page outside ``` blocks: what a reader types."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    lines = re.findall(r"^ {4}(\S.*)$", text, flags=re.MULTILINE)
     return [line.partition("  #")[0].strip() for line in lines]
 
 
