@@ -54,6 +54,14 @@ def test_no_strike_is_told_where_positions_are_missing():
     np.testing.assert_allclose(found, true[true < time[-1]], atol=0.001)
 
 
+def test_a_track_that_goes_over_to_the_other_leg_tells_no_strike():
+    time = np.arange(150) / FPS
+    ankle = 50 * np.cos(2 * np.pi * time / 1.1)
+    lost = (time > 2 * 1.1 - 0.25) & (time < 2 * 1.1 + 0.3)  # from where the legs pass to where they pass again
+    found = heel_strikes(np.where(lost, -ankle, ankle), 0 * time, FPS)
+    np.testing.assert_allclose(found, 1.1 * np.array([1, 3, 4, 5]), atol=0.001)
+
+
 def test_events_refuse_tracks_of_different_length_and_too_little():
     with pytest.raises(ValueError, match="expected ankle and reference of one length, got"):
         heel_strikes(np.zeros(10), np.zeros(9), FPS)
