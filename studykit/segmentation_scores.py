@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pandas as pd
 
-from studykit.datasets.lsp import PSEUDO_MASK
 from studykit.joint_maps import TOP, peaks, read_joints
 from studykit.report import require
 from studykit.segmentation import dice, predict
+from studykit.stills import PSEUDO_MASK
 
 SCORES = {"joint_map": "squared_error", "joints": "cross_entropy"}  # what the other losses are called in tables
 _ALIKE = ["architecture", "joints", "images", "epochs", "joints_weight", "parameters"]

@@ -9,6 +9,8 @@ import numpy as np
 from studykit.skeletons import SKELETONS, convert, flip_order
 from studykit.study import split_participants
 
+PSEUDO_MASK = "pseudo-mask"  # in the source of a still whose mask is a network's opinion
+
 
 @dataclass(frozen=True)
 class Still:

@@ -5,7 +5,7 @@ import sys
 
 import nbformat
 import pytest
-from tiny_study import SHARED, make_tiny_study, write_config, write_notebook
+from tiny_study import ROOT, SHARED, make_tiny_study, write_config, write_notebook
 
 from studykit.execute import NotebookFailed, execute, peak_memory
 from studykit.lock import alone
@@ -164,6 +164,14 @@ def test_modules_are_followed_through_every_kind_of_import(tmp_path):
     used = [path.relative_to(package).as_posix() for path in modules_used("from kit.a import f", package)]
     assert used == ["__init__.py", "a.py", "b.py", "c.py", "d.py", "deep/__init__.py", "deep/leaf.py"]
     assert modules_used("import kitchen, numpy", package) == []
+
+
+@pytest.mark.parametrize("name", ["10_train_segmentation", "20_train_keypoints", "30_train_openpose", "40_train_views"])
+def test_no_network_is_trained_again_because_the_gait_analysis_changed(name):
+    cells = nbformat.read(ROOT / f"notebooks/{name}.ipynb", as_version=4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    used = {path.name for path in modules_used(code)}
+    assert "training.py" in used and not {"events.py", "gait.py"} & used
 
 
 def test_code_counts_by_what_it_does(tmp_path):

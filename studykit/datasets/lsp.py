@@ -9,11 +9,10 @@ import numpy as np
 from studykit.datasets.fetch import read_mat, require_images, require_source
 from studykit.skeletons import SKELETONS
 from studykit.still_files import read_image, read_mask
-from studykit.stills import Made, Still, StillSet, known_box, mark_outside
+from studykit.stills import PSEUDO_MASK, Made, Still, StillSet, known_box, mark_outside
 
 _SHAPES = {"lsp": (3, 14), "lspet": (14, 3)}
 _DIGITS = {"lsp": 4, "lspet": 5}  # of the images' numbers
-PSEUDO_MASK = "pseudo-mask"  # in the source of a still whose mask is a network's opinion
 
 
 def lsp_stills(folder, name="lsp"):
