@@ -9,7 +9,7 @@ import pandas as pd
 
 # Times and memory belong to a machine.
 _OF_A_MACHINE = re.compile(r"_per_(image|frame|s)(_|$)|^training_s$|time_ratio$")
-RELATIVE_FLOOR, ABSOLUTE_FLOOR = 0.05, 0.002
+RELATIVE_FLOOR = 0.05
 COLUMNS = ("run", "number", "expected", "tolerance", "seeds")
 
 
@@ -46,8 +46,8 @@ def read_numbers(summary):
 def expect(studies):
     """What to expect of a study, from studies of the same scale with other seeds.
 
-    The tolerance is twice the distance between the lowest and the highest seed, and at least 5 % of the number; of
-    numbers that are not whole also at least 0.002. What only some seeds could measure may be anything.
+    The tolerance is twice the distance between the lowest and the highest seed, and at least 5 % of the number. What
+    only some seeds could measure may be anything.
 
     Parameters
     ----------
@@ -72,8 +72,7 @@ def expect(studies):
         )
     values = np.array([list(map(study.get, studies[0])) for study in studies])
     middle, unknown = values.mean(0), np.isnan(values)
-    floor = np.where((values % 1 == 0).all(0), 0, ABSOLUTE_FLOOR)
-    tolerance = np.maximum.reduce([2 * np.ptp(values, 0), RELATIVE_FLOOR * abs(middle), floor])
+    tolerance = np.maximum(2 * np.ptp(values, 0), RELATIVE_FLOOR * abs(middle))
     tolerance[unknown.any(0) & ~unknown.all(0)] = np.inf
     found = {"expected": middle, "tolerance": tolerance, "seeds": len(studies)}
     return pd.DataFrame(list(studies[0]), columns=["run", "number"]).assign(**found)
