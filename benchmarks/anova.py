@@ -49,7 +49,6 @@ def main():
     peer_value, ours_value = rows["pingouin.rm_anova"], rows["studykit, one study"]
     result = {
         "benchmark": "anova",
-        "ratio": round(ours_value / peer_value, 5),
         "ours": round(ours_value, 4),
         "peer": "pingouin.rm_anova",
         "peer_value": round(peer_value, 4),

@@ -176,13 +176,12 @@ def print_ratios(repeats):
         place = f"{channels} channels, batch {batch}" + (", one thread" if threads else "")
         others[f"harmonic to plain, {place}"] = round(seconds[HARMONIC] / seconds[peer], 3)
         if theirs := [value for name, value in seconds.items() if "PyTorch" in name]:
-            others[f"PyTorch to our plain, {place}"] = round(min(theirs) / seconds["plain"], 3)
+            others[f"our plain to PyTorch, {place}"] = round(seconds["plain"] / min(theirs), 3)
         if (channels, batch) == (PAPER, 1):
             headline = seconds[HARMONIC], peer, seconds[peer], case["peak_gb"]
     ours, peer, peer_value, peak_gb = headline
     result = {
         "benchmark": "harmonic",
-        "ratio": round(ours / peer_value, 3),
         "ours": round(1000 * ours, 1),
         "peer": f"U-Net ({peer}), 64..1024 channels, batch 1",
         "peer_value": round(1000 * peer_value, 1),

@@ -204,7 +204,6 @@ def report(rows, found, trained):
     others = {f"ratio to {name}": round(ours / value, 3) for name, value in rows.items() if name != "predict.py"}
     result = {
         "benchmark": "inference",
-        "ratio": round(ours / rows[peer], 3),
         "ours": round(ours, 2),
         "peer": peer,
         "peer_value": round(rows[peer], 2),

@@ -91,7 +91,6 @@ def main(steps=1000, names=tuple(NETWORKS)):
         "ours": round(found[first, "simulated", 800], 3),
         "peer": f"{first} without pre-training on simulated stills",
         "peer_value": round(found[first, "random", 800], 3),
-        "ratio": round(found[first, "simulated", 800] / max(found[first, "random", 800], 1e-9), 3),
         "unit": "PCK@0.2",
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "others": {" ".join(map(str, key)): round(value, 3) for key, value in found.items()},

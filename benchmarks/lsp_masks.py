@@ -79,7 +79,6 @@ def main(folder=None, seeds=3, epochs=4):
     ours, peer = dice["U-Net", True], dice["U-Net", False]
     result = {
         "benchmark": "lsp_masks",
-        "ratio": round(ours / peer, 4),
         "ours": round(ours, 4),
         "peer": "the same U-Net without simulated people first",
         "peer_value": round(peer, 4),

@@ -34,7 +34,7 @@ def run_benchmarks(names=(), times=3):
     names : sequence of str
         Such as "anova"; none means all.
     times : int
-        Runs of each; the one with the median ratio counts, the others say how far it may be off.
+        Runs of each; the one with the median ratio (ours over the other) counts, the others say how far it may be off.
 
     Returns
     -------
@@ -59,7 +59,8 @@ def run_benchmarks(names=(), times=3):
             if done.returncode:
                 stopped.append(f"{name}.py: stopped with status {done.returncode}")
                 break
-            found.append(json.loads(done.stdout.strip().splitlines()[-1]))
+            result = json.loads(done.stdout.strip().splitlines()[-1])
+            found.append(result | {"ratio": result["ours"] / result["peer_value"]})
         else:
             ratios = [one["ratio"] for one in found]
             made = {

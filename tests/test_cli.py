@@ -75,13 +75,13 @@ def test_doctor_finds_this_environment_fit(capsys):
 def test_benchmarks_are_gathered(capfd, monkeypatch, tmp_path):
     monkeypatch.setenv("STUDYKIT_ROOT", str(tmp_path))
     (tmp_path / "benchmarks").mkdir()
-    result = {"benchmark": "a", "ours": 1.0, "peer": "loops", "peer_value": 2.0, "unit": "s", "peak_memory_gb": 0.1}
+    result = {"benchmark": "a", "peer": "loops", "peer_value": 2.0, "unit": "s", "peak_memory_gb": 0.1}
     code = f"""\"Ours against loops.\"
 import json, pathlib
 count = pathlib.Path({str(tmp_path / "count")!r})
 count.write_text(count.read_text() + "i" if count.exists() else "i")
 print("a table")
-print(json.dumps({result} | {{"ratio": [3.0, 1.0, 2.0, 5.0][len(count.read_text()) - 1]}}))
+print(json.dumps({result} | {{"ours": [6.0, 2.0, 4.0, 10.0][len(count.read_text()) - 1]}}))
 """
     (tmp_path / "benchmarks/a.py").write_text(code)
     (tmp_path / "benchmarks/b.py").write_text("raise SystemExit(3)\n")
