@@ -15,7 +15,9 @@ METHODS = ("velocity", "distance")
 # A toe starts slowly: 12 simulated walkers, who are in no study, would want 0.3, motion capture of real ones 0.6.
 LANDED, LEFT = 0.5, 0.45
 REFERENCES = ("neck", "mid_hip")
-FAR = 2 / 3  # of its way past the body a foot has gone when it lands or leaves; 0.6 to 0.75 find the same
+# A foot lands in the foremost third of the range of its distances from the body, and leaves in the hindmost. Shares of
+# 0.6 to 0.75 find the same events.
+FAR = 2 / 3
 
 
 def heel_strikes(ankle, reference, fps, *, min_stride_s=0.6):
@@ -37,8 +39,8 @@ def heel_strikes(ankle, reference, fps, *, min_stride_s=0.6):
     Returns
     -------
     ndarray (strikes,)
-        Times of heel strike, s, ascending. A maximum at the record's first or last frame is none, nor is one in the
-        hind two thirds of the foot's way past the body.
+        Times of heel strike, s, ascending. A maximum at the record's first or last frame is none, nor is one that is
+        not in the foremost third of the range of distances.
 
     Raises
     ------
@@ -76,10 +78,10 @@ def _peaks(distance, known, fps, min_stride_s):
     # A step's swing spans the whole range; ripples within stance do not. The rise to the first peak may have happened
     # before the record began, so both ends are taken as low. A peak half-way is where a tracker went over to the other
     # leg as the two passed.
-    low, way = bridged.min(), np.ptp(bridged)
+    low, extent = bridged.min(), np.ptp(bridged)
     padded = np.pad(bridged, 1, constant_values=low)
     apart = max(1, round(min_stride_s * fps))
-    peaks, _ = find_peaks(padded, distance=apart, prominence=0.3 * way, height=low + FAR * way)
+    peaks, _ = find_peaks(padded, distance=apart, prominence=0.3 * extent, height=low + FAR * extent)
     peaks = [p for p in peaks - 1 if 0 < p < len(known) - 1 and known[p - 1 : p + 2].all()]
     return np.array([p + parabola_peak(bridged, p) for p in peaks]) / fps
 
