@@ -157,7 +157,7 @@ def main(scale="paper", repeats=5, batch=8):
         "peer_value": round(1000 * rows[worst]["peer"], 1),
         "unit": "ms",
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-        "others": {name: round(value, 3) for name, value in ratios.items()},
+        "others": {f"{name} to PyTorch": round(value, 3) for name, value in ratios.items()},
     }
     print(json.dumps(result))
 

@@ -51,7 +51,7 @@ def main(seconds=30.0):
     result = {
         "benchmark": "video_memory",
         "ours": round(found[TIMES], 3),
-        "peer": f"a video of {seconds:g} s, a {TIMES}th as long",
+        "peer": f"a video of {seconds:g} s, 1/{TIMES} as long",
         "peer_value": round(found[1], 3),
         "unit": "GB",
         "peak_memory_gb": round(max(found.values()), 3),

@@ -95,16 +95,18 @@ def table_rows(results):
     """
     return [
         {
-            "What": one["about"],
+            "Script": name,
             "Ratio": f"{one['ratio']:.3g}",
-            "Spread": f"{one['ratios'][0]:.3g} to {one['ratios'][-1]:.3g}, {len(one['ratios'])} runs",
+            "Spread": _spread(one["ratios"]),
             "Ours": f"{one['ours']:.4g} {one['unit']}",
-            "Other": f"{one['peer_value']:.4g} {one['unit']}",
-            "The other": one["peer"],
-            "Also measured": "; ".join(f"{name.replace('_', ' ')}: {v}" for name, v in one.get("others", {}).items()),
-            "Peak memory": f"{one['peak_memory_gb']:.1f} GB",
+            "The other": f"{one['peer_value']:.4g} {one['unit']}",
             "Machine": f"{one['machine']['processor']}, {one['machine']['cores']} cores",
-            "When": one["start"][:10],
         }
-        for one in results.values()
+        for name, one in results.items()
     ]
+
+
+def _spread(ratios):
+    if len(ratios) == 1:
+        return "one run"
+    return f"{ratios[0]:.3g} to {ratios[-1]:.3g}, {len(ratios)} runs"

@@ -273,8 +273,9 @@ def _write_benchmark_page(reports):
     if not results:
         return None
     write_text(reports / "benchmarks.json", json.dumps(results, indent=1) + "\n")
-    title = "Benchmarks"
-    write_text(reports / page, _render("benchmarks.html.j2", title=title, table=_rows_html(table_rows(results), title)))
+    rows = [row | {"Script": _link(f"#{row['Script']}", row["Script"])} for row in table_rows(results)]
+    content = {"title": "Benchmarks", "table": _rows_html(rows, "Benchmarks"), "results": results}
+    write_text(reports / page, _render("benchmarks.html.j2", **content))
     return page
 
 

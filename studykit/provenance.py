@@ -185,7 +185,7 @@ def machine():
         cores = os.cpu_count()
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return {
-        "system": platform.platform(terse=True),
+        "system": " ".join(filter(None, (platform.system(), platform.machine(), *platform.libc_ver()))),
         "processor": _processor(),
         "cores": cores,
         "memory_gb": round(memory_gb, 1),

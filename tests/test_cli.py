@@ -92,7 +92,8 @@ print(json.dumps({result} | {{"ours": [6.0, 2.0, 4.0, 10.0][len(count.read_text(
     assert gathered["a"]["ratio"] == 2.0 and gathered["a"]["ratios"] == [1.0, 2.0, 3.0]
     assert said(capfd, "benchmark", "a", "--times", 1)[0] == 0
     row = table_rows(read_results())[0]
-    assert (row["What"], row["Ratio"], row["Spread"]) == ("Ours against loops.", "5", "5 to 5, 1 runs")
+    assert (row["Script"], row["Ratio"], row["Spread"]) == ("a", "5", "one run")
+    assert read_results()["a"]["about"] == "Ours against loops."
     assert said(capfd, "benchmark", "c")[2] == "studykit benchmark: benchmark: expected some of a, b, got c\n"
 
 

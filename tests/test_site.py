@@ -75,7 +75,10 @@ def tiny(tmp_path_factory):
             "peer": "<loops>",
             "peak_memory_gb": 0.1,
             "machine": machine(),
+            "others": {"a_loop_of_ours, ms": 1.25},
+            "git_commit": "f00d" * 10,
             "start": "2026-01-01",
+            "seconds": 12.0,
         }
         write_text(root / "reports/benchmarks.json", json.dumps({"anova": benchmark}))
         write_study_page(config, ["20_doubles: cell [1] `a < b` stopped"])
@@ -177,6 +180,8 @@ def test_benchmarks_have_a_page_with_ratio_spread_and_machine(tiny):
     text = (tiny / "html/benchmarks.html").read_text()
     for said in ("Ours &amp; theirs", "&lt;loops&gt;", "0.4 to 0.6, 2 runs", machine()["processor"]):
         assert said in text
+    assert '<a href="#anova">anova</a>' in text and '<h2 id="anova">' in text
+    assert "<dt>a loop of ours, ms</dt><dd>1.25</dd>" in text
     assert '<a href="html/benchmarks.html">' in (tiny / "index.html").read_text()
 
 
