@@ -184,9 +184,9 @@ def machine():
     except AttributeError:  # macOS
         cores = os.cpu_count()
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    found = platform.uname()
+    computer = platform.uname()
     return {
-        "system": " ".join(filter(None, (found.system, found.machine, *platform.libc_ver()))),
+        "system": " ".join(filter(None, (computer.system, computer.machine, *platform.libc_ver()))),
         "processor": _processor(),
         "cores": cores,
         "memory_gb": round(memory_gb, 1),
