@@ -3,7 +3,7 @@
 The curve against the number of training pictures, and what pre-training on simulated stills brings. Pictures 1 to 800
 train, 801 to 1000 test; crops around the labelled joints. Every run sees as many crops, however many pictures it has.
 
-    STUDYKIT_DATA=<folder with lsp/> python benchmarks/lsp_keypoints.py [steps] [model ...]
+    python benchmarks/lsp_keypoints.py [steps] [model ...]
 """
 
 import json
@@ -20,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 
 from studykit.batches import Batches
+from studykit.datasets.fetch import source_folder
 from studykit.datasets.lsp import lsp_stills
 from studykit.gaitlab import simulate_stills
 from studykit.keypoint_network import Settings, in_memory, predict_stills
@@ -63,8 +64,10 @@ def score(network, settings, stills):
 
 
 def main(steps=1000, names=tuple(NETWORKS)):
-    folder = Path(os.environ.get("STUDYKIT_DATA", "data/raw")) / "lsp"
-    real = lsp_stills(folder).map(without_box)
+    try:
+        real = lsp_stills(source_folder("lsp")).map(without_box)
+    except FileNotFoundError as missing:
+        sys.exit(str(missing))
     train_set, test_set = in_memory(real.subset(range(800))), in_memory(real.subset(range(800, 1000)))
     simulated = in_memory(simulate_stills(800, seed=1, size=192, skeleton="lsp14").map(without_box))
     print(f"{steps} steps of 8 crops a run; test: {len(test_set)} pictures\n")

@@ -9,7 +9,6 @@ python benchmarks/lsp_masks.py [folder of LSP with masks] [seeds] [epochs]
 """
 
 import json
-import os
 import resource
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from studykit.datasets.fetch import source_folder
 from studykit.datasets.lsp import lsp_stills
 from studykit.gaitlab import simulate_stills
 from studykit.saved_networks import save_network
@@ -52,8 +52,10 @@ def run(settings, sets, about, seed, epochs, folder, start=None):
 
 
 def main(folder=None, seeds=3, epochs=4):
-    folder = Path(folder or Path(os.environ.get("STUDYKIT_DATA", "../shared/data")) / "lsp")
-    real, about, left_out = prepare(lsp_stills(folder), 64, "person")
+    try:
+        real, about, left_out = prepare(lsp_stills(folder or source_folder("lsp")), 64, "person")
+    except FileNotFoundError as missing:
+        sys.exit(str(missing))
     simulated, _, _ = prepare(simulate_stills(len(real), seed=3, size=128, skeleton="lsp14"), 64, "person")
     print(f"{len(real)} images of LSP with pseudo-masks ({left_out}), {len(simulated)} simulated\n")
     rows = []

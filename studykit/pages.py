@@ -20,7 +20,7 @@ from studykit.parameters import read_cells
 from studykit.plan import plan
 from studykit.report import write_text
 from studykit.study import resolve
-from studykit.wording import duration, label, labelled, number, scrolling, table_html, tidy_table, unit
+from studykit.wording import duration, heading, label, labelled, number, scrolling, table_html, tidy_table
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SHOWN_ROWS = 24
@@ -329,11 +329,10 @@ def _group(name, parts):
     group = {key: first[key] for key in ("title", "intro")}
     group |= {"id": name, "short": first["title"].partition(":")[0], "parts": parts}
     if first["variant"] is not None:
-        keys = dict.fromkeys(key for part in parts for key in part["headline"])
-        heads = {key: f"{label(key)} ({unit(key)})" if unit(key) else label(key) for key in keys}
+        heads = {key: heading(key) for part in parts for key in part["headline"]}
         rows = [
             {"Run": _link(part["page"], part["variant"])}
-            | {heads[key]: number(part["headline"][key]) if key in part["headline"] else "" for key in keys}
+            | {heads[key]: number(part["headline"][key]) if key in part["headline"] else "" for key in heads}
             | {"Time": part["seconds"] or "not run yet"}
             for part in parts
         ]

@@ -50,6 +50,11 @@ def unit(name):
     return _UNITS.get(_suffix(name), "")
 
 
+def heading(name):
+    """A name in words with its unit: `event_mae_s` is "Event mean absolute error (s)"."""
+    return f"{label(name)} ({unit(name)})" if unit(name) else label(name)
+
+
 def labelled(numbers):
     """Headline numbers as (label, value with unit); a dash for what could not be measured."""
     return [(label(name), number(value, unit(name))) for name, value in numbers.items()]
@@ -84,7 +89,7 @@ def table_html(table, about):
     -------
     markupsafe.Markup
     """
-    heads = {name: f"{label(str(name))} ({unit(str(name))})" if unit(str(name)) else label(str(name)) for name in table}
+    heads = {name: heading(str(name)) for name in table}
     return scrolling(Markup(readable(table).rename(columns=heads).to_html(index=False, border=0)), about)
 
 
