@@ -89,12 +89,14 @@ def main(steps=1000, names=tuple(NETWORKS)):
                     flush=True,
                 )
     first = names[0]
+    ours, peer = found[first, "simulated", 800], found[first, "random", 800]
     result = {
         "benchmark": "lsp_keypoints",
-        "ours": round(found[first, "simulated", 800], 3),
+        "ours": round(ours, 3),
         "peer": f"{first} without pre-training on simulated stills",
-        "peer_value": round(found[first, "random", 800], 3),
+        "peer_value": round(peer, 3),
         "unit": "PCK@0.2",
+        "seeds": [round(ours / peer, 4)],
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "others": {" ".join(map(str, key)): round(value, 3) for key, value in found.items()},
     }

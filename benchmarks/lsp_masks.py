@@ -68,10 +68,11 @@ def main(folder=None, seeds=3, epochs=4):
                 save_network(model, settings, scratch)
                 for start in (None, Path(scratch) / "model.keras"):
                     longer = epochs if start else 2 * epochs
-                    _, found = run(settings, sets, judged, seed, longer, scratch, start)
-                    rows.append({"network": name, "simulated first": start is not None, "seed": seed} | found)
+                    _, scores = run(settings, sets, judged, seed, longer, scratch, start)
+                    rows.append({"network": name, "simulated first": start is not None, "seed": seed} | scores)
                     print(rows[-1], flush=True)
-    table = pd.DataFrame(rows).groupby(["network", "simulated first"], sort=False)[["dice", "pck_half_head"]]
+    found = pd.DataFrame(rows)
+    table = found.groupby(["network", "simulated first"], sort=False)[["dice", "pck_half_head"]]
     print("\n" + table.agg(["mean", "min", "max"]).round(3).to_string())
     means = table.mean()
     dice, pck = means.dice, means.pck_half_head
@@ -79,12 +80,14 @@ def main(folder=None, seeds=3, epochs=4):
     others = {f"{name}, {how[first]}: Dice": round(value, 3) for (name, first), value in dice.items()}
     others |= {f"{name}, {how[first]}: PCK": round(value, 3) for (name, first), value in pck.dropna().items()}
     ours, peer = dice["U-Net", True], dice["U-Net", False]
+    unet = found[found.network == "U-Net"].pivot_table("dice", "seed", "simulated first")
     result = {
         "benchmark": "lsp_masks",
         "ours": round(ours, 4),
         "peer": "the same U-Net without simulated people first",
         "peer_value": round(peer, 4),
         "unit": "Dice",
+        "seeds": (unet[True] / unet[False]).round(4).tolist(),
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "others": others,
     }

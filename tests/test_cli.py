@@ -81,7 +81,7 @@ import json, pathlib
 count = pathlib.Path({str(tmp_path / "count")!r})
 count.write_text(count.read_text() + "i" if count.exists() else "i")
 print("a table")
-print(json.dumps({result} | {{"ours": [6.0, 2.0, 4.0, 10.0][len(count.read_text()) - 1]}}))
+print(json.dumps({result} | {{"ours": [6.0, 2.0, 4.0, 10.0, 10.0][len(count.read_text()) - 1]}}))
 """
     (tmp_path / "benchmarks/a.py").write_text(code)
     (tmp_path / "benchmarks/b.py").write_text("raise SystemExit(3)\n")
@@ -94,6 +94,9 @@ print(json.dumps({result} | {{"ours": [6.0, 2.0, 4.0, 10.0][len(count.read_text(
     row = table_rows(read_results())[0]
     assert (row["Script"], row["Ratio"], row["Spread"]) == ("a", "5", "one run")
     assert read_results()["a"]["about"] == "Ours against loops."
+    (tmp_path / "benchmarks/a.py").write_text(code.replace("{'benchmark'", "{'seeds': [5.0, 4.0], 'benchmark'"))
+    assert said(capfd, "benchmark", "a")[1].count("a table\n") == 1  # other runs would find the same
+    assert table_rows(read_results())[0]["Spread"] == "4 to 5, 2 seeds"
     assert said(capfd, "benchmark", "c")[2] == "studykit benchmark: benchmark: expected some of a, b, got c\n"
 
 
