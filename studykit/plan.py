@@ -4,13 +4,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict
 
 from studykit.parameters import read_parameters, validate
 from studykit.provenance import code_digest, file_digest
-from studykit.study import PATH_COLUMNS, project_root, resolve
+from studykit.study import PATH_COLUMNS, project_root, read_table, resolve
 
 
 class _Entry(BaseModel):
@@ -90,7 +89,7 @@ class Run:
 
 def _recordings(path):
     """Files in the rows of a Study table; faults in it are for the notebook that reads it to say."""
-    table = pd.read_csv(path, dtype=str)
+    table = read_table(path, str)
     values = [value for name in PATH_COLUMNS if name in table for value in table[name].dropna().unique()]
     return [file for value in values if (file := path.parent / value).exists()]
 

@@ -4,6 +4,7 @@ A Study is a table with one row a recording (participant x trial x view). The si
 reader of real data makes one, and users write theirs as CSV; nothing downstream knows where a Study came from.
 """
 
+import io
 import os
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ CONFIG_VERSION = 1
 COLUMNS = ("participant", "sex", "trial", "direction", "view", "video", "tracks", "fps", "mirrored")
 OPTIONAL_COLUMNS = ("width_px", "height_px", "leg_length_m", "calibration", "truth")
 PATH_COLUMNS = ("video", "tracks", "calibration", "truth")
-_KEY = ["participant", "trial", "view"]
+KEY = ["participant", "trial", "view"]
 
 
 class StudyConfig(BaseModel):
@@ -105,13 +106,36 @@ def resolve(path):
     return project_root() / Path(path).expanduser()
 
 
+def read_table(path, dtype=None):
+    """A CSV file as people save it: by commas, or by semicolons with decimal commas, as some spreadsheets do.
+
+    Lines and columns without any value, which spreadsheets leave behind, are dropped; the index still counts lines.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+        head = text.partition("\n")[0]
+        style = {"sep": ";", "decimal": ","} if head.count(";") > head.count(",") else {}
+        table = pd.read_csv(io.StringIO(text), dtype=dtype, skipinitialspace=True, skip_blank_lines=False, **style)
+    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        told = str(error).strip().splitlines()[-1]
+        raise ValueError(f"{path}: expected a table as CSV in UTF-8, got none ({told}); save it as that") from None
+    blank = [name for name in table if str(name).startswith("Unnamed: ") and table[name].isna().all()]
+    return table.drop(columns=blank).dropna(how="all")
+
+
 def read_study(path):
     """Read and validate a Study table.
 
     Parameters
     ----------
     path : path-like
-        CSV with the columns of `COLUMNS`, and any of `OPTIONAL_COLUMNS`; paths in it are relative to its folder.
+        CSV as `read_table` takes it, with the columns of `COLUMNS`, and any of `OPTIONAL_COLUMNS`; paths in it are
+        relative to its folder.
 
     Returns
     -------
@@ -128,7 +152,7 @@ def read_study(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a Study table (CSV with columns {', '.join(COLUMNS)}), got none")
-    table = pd.read_csv(path, dtype={"participant": str, "sex": str, "video": str, "tracks": str, "view": str})
+    table = read_table(path, {"participant": str, "sex": str, "video": str, "tracks": str, "view": str})
     missing = [name for name in COLUMNS if name not in table]
     unknown = [name for name in table if name not in COLUMNS + OPTIONAL_COLUMNS]
     faults = [f"expected a column {name!r}, got none" for name in missing]
@@ -140,20 +164,20 @@ def read_study(path):
         faults = _file_faults(table)
     if faults:
         raise ValueError(f"{path}: " + "; ".join(faults))
-    return table.sort_values(_KEY, kind="stable").reset_index(drop=True)
+    return table.sort_values(KEY, kind="stable").reset_index(drop=True)
 
 
 def _row_faults(table):
     if table.empty:
         return ["expected at least one recording, got none"]
     faults = []
-    for name in (*_KEY, "fps", "mirrored", "direction"):
+    for name in (*KEY, "fps", "mirrored", "direction"):
         rows = table.index[table[name].isna()] + 2
         if len(rows):
             faults.append(f"line {rows[0]}: expected a value in {name!r}, got none")
     if faults:
         return faults
-    twice = table[table.duplicated(_KEY)]
+    twice = table[table.duplicated(KEY)]
     faults += [
         f"line {row.Index + 2}: expected each participant, trial and view once, got "
         f"{row.participant}, trial {row.trial}, view {row.view} again"

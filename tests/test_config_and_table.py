@@ -81,6 +81,29 @@ def test_table_round_trip_with_relative_paths(recordings, tmp_path):
     pd.testing.assert_frame_equal(table[recordings.columns], recordings, check_dtype=False)
 
 
+def test_table_as_a_spreadsheet_saves_it(recordings, tmp_path):
+    path = tmp_path / "study.csv"
+    write_study(recordings, path)
+    plain = read_study(path)
+    for text in (
+        "\ufeff" + path.read_text().replace("\n", "\r\n"),
+        "".join(f"{line},,\n" for line in path.read_text().splitlines()) + "\n" + 10 * "," + "\n",
+        path.read_text().replace(",", ", "),
+        plain.to_csv(sep=";", decimal=",", index=False).replace("False", "FALSE"),
+    ):
+        path.write_text(text, encoding="utf-8")
+        pd.testing.assert_frame_equal(read_study(path), plain)
+
+
+@pytest.mark.parametrize("content", [b"", b"participant,sex\n\xfc,f\n", b'participant,sex\n"a,f\n'])
+def test_what_is_no_table_is_refused(tmp_path, content):
+    (tmp_path / "study.csv").write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"study.csv: expected a table as CSV in UTF-8, got none \(.*\); save it as that"
+    ):
+        read_study(tmp_path / "study.csv")
+
+
 def test_names_are_bids_like_and_the_near_side_follows_the_walk(recordings):
     first, second = recordings.itertuples()
     assert recording_name(first) == "sub-01_trial-1_dir-R2L_cam-C1"

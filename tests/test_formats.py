@@ -150,7 +150,7 @@ def edited_csv(walk, path, edit):
     ("edit", "message"),
     [
         (lambda rows: rows.insert(5, rows[5]), r"each frame once, got frame 2 again \(1 doubled"),
-        (lambda rows: rows.pop(5), r"every frame from 0 to 5, got 1 missing, the first after frame 1; pass gaps="),
+        (lambda rows: rows.pop(5), r"every frame from 0 to 5, got 1 missing, the first after frame 1; set gaps "),
         (lambda rows: rows[4].__setitem__(1, "oops"), r"numbers for neck/x, got 'oops'"),
         (lambda rows: rows.pop(0), r"header rows scorer, bodyparts, coords"),
         (lambda rows: rows.__delitem__(slice(3, None)), "at least one frame"),

@@ -94,6 +94,29 @@ def test_folder_becomes_a_study(folder, tmp_path, walk):
     pd.testing.assert_frame_equal(again, written)
 
 
+def test_a_second_import_keeps_what_people_wrote_into_the_table(folder, tmp_path):
+    given = {"fps": 25, "size": SIZE}
+    first, _ = gather_study([folder], tmp_path / "study.csv", **given)
+    (tmp_path / "cameras.json").write_text("{}")
+    text = first.assign(sex="f", leg_length_m=0.82, calibration="cameras.json").to_csv(
+        index=False, sep=";", decimal=","
+    )
+    (tmp_path / "study.csv").write_text("\ufeff" + text + ";;;;;;\n", encoding="utf-8")  # as a spreadsheet saves it
+    (folder / "sub-02_trial-1_dir-R2L_cam-A.mp4").rename(folder / "sub-03_trial-1_dir-R2L_cam-A.mp4")
+    gather_study([folder], tmp_path / "study.csv", **given)
+    study = read_study(tmp_path / "study.csv").set_index("participant")
+    assert study.sex.to_dict() == {"sub-01": "f", "sub-03": ""}
+    assert study.leg_length_m["sub-01"].tolist() == [0.82, 0.82] and np.isnan(study.leg_length_m["sub-03"])
+    assert study.calibration["sub-01"].tolist() == 2 * [str(tmp_path / "cameras.json")]
+
+
+def test_another_table_is_not_written_over(folder, tmp_path):
+    (tmp_path / "grades.csv").write_text("name,grade\nanna,1\n")
+    with pytest.raises(ValueError, match=r"grades.csv: expected a Study table to write again, got no column 'partici"):
+        gather_study([folder], tmp_path / "grades.csv", fps=25, size=SIZE)
+    assert (tmp_path / "grades.csv").read_text() == "name,grade\nanna,1\n"
+
+
 def test_faults_of_a_folder_are_told_together(folder, tmp_path):
     (folder / "sub-02_trial-1_dir-L2R_cam-A.avi").write_bytes(b"")
     (folder / "sub-03_trial-1_cam-A.mp4").write_bytes((folder / "sub-02_trial-1_dir-R2L_cam-A.mp4").read_bytes())

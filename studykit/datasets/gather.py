@@ -12,19 +12,22 @@ import numpy as np
 import pandas as pd
 
 from studykit.formats import READERS, import_tracks
-from studykit.study import recording_name, write_study
+from studykit.study import KEY, read_table, recording_name, write_study
 from studykit.tracks import save_tracks
 from studykit.video import probe
 from studykit.views import forward_speed, to_walk
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".mts", ".webm")
 _SUFFIXES = (*VIDEOS, *READERS, ".nc")
+COMPLETED = ("sex", "leg_length_m", "calibration")  # columns that no file of a recording can fill
 _EXAMPLE = "sub-07_trial-2_dir-R2L_cam-C1"
 _PART = re.compile(r"(?:^|_)(sub|trial|dir|cam)-([A-Za-z0-9]+?)(?=DLC_|[^A-Za-z0-9]|$)")
 
 
 def gather_study(paths, table, *, fps=None, size=(None, None), gaps=None, mirrored=()):
     """Write the Study table of some files and folders; keypoint files of other programs become tracks beside it.
+
+    What people wrote into an earlier table of the same recordings (`COMPLETED`) is kept.
 
     Parameters
     ----------
@@ -53,9 +56,10 @@ def gather_study(paths, table, *, fps=None, size=(None, None), gaps=None, mirror
     FileNotFoundError
         If a path is missing.
     ValueError
-        If no name was understood, or naming all faults of the files.
+        If no name was understood, or naming all faults of the files; if `table` is there and no Study table.
     """
     table, found, left_out = Path(table), {}, []
+    earlier = _completed(table)
     for path in _files(paths):
         if path.absolute() == table.absolute() or path.is_relative_to(table.parent / "tracks"):
             continue  # an earlier run wrote it
@@ -84,8 +88,24 @@ def gather_study(paths, table, *, fps=None, size=(None, None), gaps=None, mirror
     if faults:
         raise ValueError("; ".join(faults))
     study = pd.DataFrame(rows)
+    for name in earlier:
+        nothing = np.nan if name == "leg_length_m" else ""
+        study[name] = earlier[name].reindex(pd.MultiIndex.from_frame(study[KEY]), fill_value=nothing).array
     write_study(study, table)
     return study, left_out
+
+
+def _completed(table):
+    """What people wrote into an earlier table, by recording: columns of `COMPLETED`, paths from here."""
+    if not table.is_file():
+        return pd.DataFrame()
+    earlier = read_table(table, {"participant": str, "view": str, "sex": str})
+    if missing := [name for name in KEY if name not in earlier]:
+        raise ValueError(f"{table}: expected a Study table to write again, got no column {missing[0]!r}; name another")
+    earlier = earlier.drop_duplicates(KEY).set_index(KEY).fillna({"sex": "", "calibration": ""})
+    if "calibration" in earlier:
+        earlier["calibration"] = [path and str(table.parent / path) for path in earlier.calibration]
+    return earlier[[name for name in COMPLETED if name in earlier]]
 
 
 def understand(path):

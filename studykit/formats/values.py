@@ -78,7 +78,7 @@ def tracks_of(path, values, frames, names, individuals, size, software, gaps):
         after = frames[np.argmax(np.diff(frames) > 1)]
         raise ValueError(
             f"{path}: expected every frame from {frames[0]} to {frames[-1]}, got {missing} missing, the first after "
-            f'frame {after}; pass gaps="nan" to fill them with NaN or gaps="close" if frames are not numbered'
+            f'frame {after}; set gaps (--gaps) to "nan" to fill them with NaN or to "close" if frames are not numbered'
         )
     if missing and gaps == "nan":
         filled = np.full((frames[-1] - frames[0] + 1, *values.shape[1:]), np.nan)
