@@ -199,7 +199,7 @@ class CurveView(_View):
         fig, axis = plt.subplots(figsize=(TWO_COLUMNS, 2.8), dpi=150)
         draw = {"both views": self._both, "equivalence": self._equivalence}.get(self.test.value, self._spm)
         said = draw(axis)
-        axis.set(xlabel="gait cycle (%)")
+        axis.set(xlabel="gait cycle (%)", xlim=(0, 100))
         axis.set_title(f"{self.space.value} of {self.keypoint.value}: {said}", loc="left", wrap=True)
         self._take(fig)
 
