@@ -183,7 +183,7 @@ def test_maps_of_all_scales_lie_on_one_another(mean_of_cells):
     alone, _, stride = multi_scale_maps(mean_of_cells, image, box_size=131, scales=(2.0,))
     maps, fields, same = multi_scale_maps(mean_of_cells, image, box_size=131)
     assert stride == same == 4 and maps.shape == (33, 51, 3) and fields.shape == (33, 51, 2)
-    np.testing.assert_array_equal(fields, maps[..., :2])
+    np.testing.assert_allclose(fields, maps[..., :2], atol=1e-6)  # some processors round three channels otherwise
     for grid, px in ((maps, 0.6), (alone, 0.3)):
         peaks = find_peaks(grid[..., :2], stride=stride, threshold=0.6)  # the grey beyond the edge is 0.5
         np.testing.assert_allclose(peaks[:, 1:3], points, atol=px)
