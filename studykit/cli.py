@@ -47,6 +47,7 @@ def _parser():
     expecting = _command(commands, "expect", _expect, "keep what finished studies found as what to expect of a scale")
     expecting.add_argument("config", help="the scale")
     expecting.add_argument("others", nargs="*", metavar="STUDY", help="studies of the same scale with other seeds")
+    expecting.add_argument("--add", action="store_true", help="add the one study to what is kept: another processor")
 
     simulate = _command(commands, "simulate", _simulate, "film simulated people with the two-camera laboratory")
     simulate.add_argument("folder", help="receives study.csv, videos, truth")
@@ -174,13 +175,15 @@ def _check_results(options):
 
 
 def _expect(options):
-    from studykit.expected import expect, read_numbers
+    from studykit.expected import expect, read_expected, read_numbers, widen
     from studykit.report import save_table
 
-    path = _expected_path(options)
-    table = expect([read_numbers(_summary_path(name)) for name in (options.config, *options.others)])
+    path, studies = _expected_path(options), [read_numbers(_summary_path(s)) for s in (options.config, *options.others)]
+    if options.add and options.others:
+        raise ValueError(f"--add: expected one study, got {len(studies)}")
+    table = widen(read_expected(path), studies[0]) if options.add else expect(studies)
     save_table(table, path.with_suffix(""))
-    print(f"{path}: {len(table)} numbers of {1 + len(options.others)} seeds")
+    print(f"{path}: {len(table)} numbers of {table.seeds.max()} studies")
 
 
 def _summary_path(name):

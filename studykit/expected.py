@@ -78,6 +78,40 @@ def expect(studies):
     return pd.DataFrame(list(studies[0]), columns=["run", "number"]).assign(**found)
 
 
+def widen(expected, study):
+    """Take one more study into what is expected, such as one from another kind of processor.
+
+    The values of the earlier ones are not kept, but their lowest and highest lie at least range / number from their
+    mean, so that the range with the new one is at least its distance from that mean and so much more.
+
+    Parameters
+    ----------
+    expected : pandas.DataFrame
+        As from `expect`.
+    study : dict
+        As from `read_numbers`, with the same keys.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As from `expect`, tolerances nowhere smaller.
+
+    Raises
+    ------
+    ValueError
+        If the study does not have the same numbers.
+    """
+    keys = list(expected[["run", "number"]].itertuples(index=False, name=None))
+    if lacking := sorted(set(keys) ^ study.keys()):
+        raise ValueError(f"expected a study with the same numbers, got {' '.join(lacking[0])} on one side only")
+    value, n = pd.Series([study[key] for key in keys]), expected.seeds
+    middle, tolerance = expected.expected, expected.tolerance
+    ranges = (tolerance / 2).where(tolerance > 1.01 * RELATIVE_FLOOR * middle.abs(), 0)  # under the floor: unknown
+    tolerance = np.fmax(tolerance, 2 * ((value - middle).abs() + ranges / n))
+    tolerance = tolerance.mask(value.isna() != middle.isna(), np.inf)
+    return expected.assign(expected=(n * middle + value) / (n + 1), tolerance=tolerance, seeds=n + 1)
+
+
 def read_expected(path):
     """Read a table of `expect` from a CSV file.
 

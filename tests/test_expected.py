@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from studykit.cli import main
-from studykit.expected import expect, moved, read_expected, read_numbers
+from studykit.expected import expect, moved, read_expected, read_numbers, widen
 from studykit.plan import plan
 from studykit.study import load_config
 
@@ -53,6 +53,24 @@ def test_every_seed_is_within_what_it_helped_to_expect():
         assert [moved(study, expect(studies)) for study in studies] == [[]] * 3
 
 
+def test_another_study_widens_what_is_expected_and_lies_within(root, capsys):
+    numbers = [read_numbers(root / "reports" / name / "summary.json") for name in ("default", "default-seed2")]
+    far = {key: 1.4 * value for key, value in numbers[1].items()}
+    table, (_, whole) = expect(numbers), (expect(numbers), expect([*numbers, far]))
+    wider = widen(table, far)
+    known = wider.expected.notna()
+    np.testing.assert_allclose(wider.expected, whole.expected)
+    assert (wider.tolerance >= table.tolerance)[known].all() and (wider.tolerance <= whole.tolerance + 1e-12)[
+        known
+    ].all()
+    assert moved(far, table) and moved(far, wider) == [] and (wider.seeds == 3).all()
+    with pytest.raises(ValueError, match="on one side only"):
+        widen(table, {})
+    assert main(["expect", "default"]) == main(["expect", "default", "--add"]) == 0
+    assert "numbers of 2 studies" in capsys.readouterr().out
+    assert main(["expect", "default", "default-seed2", "--add"]) == 1
+
+
 def test_what_only_some_seeds_measured_may_be_anything():
     studies = [{("a", "b"): value, ("a", "c"): np.nan} for value in (1.0, np.nan)]
     for value in (5.0, np.nan):
@@ -64,7 +82,7 @@ def test_what_only_some_seeds_measured_may_be_anything():
 def test_commands_keep_and_compare(root, capsys):
     assert main(["expect", "default", "default-seed2", "default-seed3"]) == 0
     path = root / "reports/expected/default.csv"
-    assert capsys.readouterr().out == f"{path}: 4 numbers of 3 seeds\n"
+    assert capsys.readouterr().out == f"{path}: 4 numbers of 3 studies\n"
     assert read_expected(path).seeds.tolist() == [3] * 4
     assert main(["check-results", "default"]) == 0
     assert capsys.readouterr().out == "default: 0 numbers have moved, 4 were expected\n"
