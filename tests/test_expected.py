@@ -115,4 +115,4 @@ def test_what_is_expected_of_the_default_study_are_numbers_of_its_runs():
     root = Path(__file__).parents[1]
     table = read_expected(root / "reports/expected/default.csv")
     assert set(table.run) == set(plan(load_config(root / "config/default.yaml")))
-    assert table.seeds.eq(3).all() and (table.tolerance.isna() == table.expected.isna()).all()
+    assert table.seeds.ge(3).all() and (table.tolerance.isna() == table.expected.isna()).all()
