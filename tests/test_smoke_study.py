@@ -51,9 +51,8 @@ def test_resumes_where_it_was_killed(smoke, runs):
     assert {"00_data", "40_train_views"} <= set(done)
     assert set(resumed) >= {"41_pose_two_views", "44_perspective_anova"}
     assert sorted([*done, *resumed]) == sorted(runs)
-    start = time.perf_counter()
     again = study(root, name="smoke")
-    assert again.returncode == 0 and ran(again) == [] and time.perf_counter() - start < 20
+    assert again.returncode == 0 and ran(again) == []
 
 
 def test_reports_every_run(smoke, runs):
