@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(place, name, cores, **changes):
-    """A study from scratch: its seconds, its processor time, s, and its largest memory, GB."""
+    """A study from scratch: its seconds, its processor time, s, its largest memory, GB, and each notebook's seconds."""
     root = Path(place) / f"{name}-{cores}"
     for folder in ("notebooks", "config", "workflow"):
         shutil.copytree(ROOT / folder, root / folder)
@@ -34,26 +34,30 @@ def run(place, name, cores, **changes):
     subprocess.run(command, env=os.environ | {"STUDYKIT_ROOT": str(root)}, check=True, stdout=subprocess.DEVNULL)
     seconds, after = time.perf_counter() - start, os.times()
     work = after.children_user - before.children_user + after.children_system - before.children_system
-    summary = json.loads((root / "reports" / name / "summary.json").read_text(encoding="utf-8"))
+    records = (root / "reports" / name / "runs").glob("*.json")
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in records]
     shutil.rmtree(root)
-    return seconds, work, summary["study"]["peak_memory_gb"]
+    memory = max(record["peak_memory_gb"] for record in records)
+    return seconds, work, memory, {record["run"]: record["seconds"] for record in records}
 
 
 def main(scale="smoke", *trials):
     trials = [int(count) for count in trials or (2, 4, 8)]
     settings = yaml.safe_load((ROOT / "config" / f"{scale}.yaml").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as place:
-        work = {}
+        work, notebooks = {}, {}
         for count in trials:
             data = settings["notebooks"] | {"00_data": settings["notebooks"].get("00_data", {}) | {"trials": count}}
-            _, work[count], _ = run(place, scale, 2, stills="none", notebooks=data)
+            _, work[count], _, notebooks[count] = run(place, scale, 2, stills="none", notebooks=data)
             print(f"{count:3d} trials of each participant: {work[count]:7.1f} s of processor time", flush=True)
         whole = {cores: run(place, scale, cores) for cores in (1, 2)}
-    for cores, (seconds, _, _) in whole.items():
+    for cores, (seconds, *_) in whole.items():
         print(f"whole study, {cores} cores: {seconds:7.1f} s")
     further = {(few, many): (work[many] - work[few]) / (many - few) for few, many in pairwise(trials)}
     for (few, many), seconds in further.items():
         print(f"a further trial of each participant, {few} to {many}: {seconds:7.1f} s of processor time")
+    for name in sorted(notebooks[trials[0]], key=lambda name: notebooks[trials[-1]][name], reverse=True):
+        print(f"  {name}: " + ", ".join(f"{notebooks[count][name]:.1f} s" for count in trials))
     result = {
         "benchmark": "whole_study",
         "ours": round(whole[2][0], 1),
