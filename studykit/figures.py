@@ -126,6 +126,9 @@ def save_figure(fig, path, data):
         The same one, closed: as the last expression of a notebook cell it is shown once.
     """
     path = Path(path)
+    if layout := fig.get_layout_engine():  # once, not for each of SVG, PNG and page
+        layout.execute(fig)
+        fig.set_layout_engine("none")
     kinds = {"svg": ({"Date": None}, lighter_svg), "png": ({"Software": None}, lighter_png)}
     for kind, (metadata, lighter) in kinds.items():
         with replacing(path.with_name(f"{path.name}.{kind}")) as temporary:
