@@ -12,6 +12,8 @@ from pathlib import Path
 def main(arguments=None):
     """Entry point; returns the exit status. Faults that a user can mend are said in one sentence."""
     options = _parser().parse_args(arguments)
+    # jsonschema, which nbformat uses, would take a second or more to build a grammar that nothing here needs.
+    sys.modules.setdefault("rfc3987_syntax", None)
     try:
         return options.run(options) or 0
     except (ValueError, OSError, RuntimeError) as error:
@@ -149,8 +151,6 @@ def _cache(root):
 
 
 def _execute(options):
-    # jsonschema, which nbformat uses, would take a second to build a grammar that nothing here needs.
-    sys.modules.setdefault("rfc3987_syntax", None)
     from studykit.execute import execute
     from studykit.study import load_config
 

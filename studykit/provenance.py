@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from studykit.parameters import read_cells
@@ -61,10 +62,11 @@ def modules_used(source, package=_PACKAGE):
     return sorted(found)
 
 
-def _imported(nodes, within=()):
-    """What import statements name, in parts: `from a.b import c` is a, b, c."""
-    names = []
-    for node in nodes:
+@cache  # the notebooks of a study use the same modules
+def _imported(source, within=(), *, at_start=False):
+    """What import statements name, in parts: `from a.b import c` is a, b, c; only those that run at once, or all."""
+    names, tree = [], ast.parse(source)
+    for node in tree.body if at_start else ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name.split(".") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -76,7 +78,7 @@ def _imported(nodes, within=()):
 
 def _imported_files(source, package, within):
     files = []
-    for name in _imported(ast.walk(ast.parse(source)), within):
+    for name in _imported(source, within):
         if name[0] != package.name:
             continue
         # Importing a.b.c runs a, a.b and a.b.c; the last part may also be a name inside a.b.
@@ -97,7 +99,7 @@ def code_digest(notebook, package=_PACKAGE):
     modules = modules_used(code, package)
     digest = hashlib.blake2b(json.dumps(cells).encode(), digest_size=16)
     for path in modules:
-        digest.update(f"{path.relative_to(package)}\n{_meaning(path)}".encode())
+        digest.update(f"{path.relative_to(package)}\n{_meaning(path.read_text(encoding='utf-8'))}".encode())
     for folder in sorted({path.parent for path in modules} - {Path(package)}):
         for path in sorted(folder.iterdir()):
             if path.is_file() and path.suffix not in (".py", ".md"):
@@ -109,7 +111,7 @@ def code_digest(notebook, package=_PACKAGE):
 
 def _loads_keras(source):
     """Whether code imports Keras as it starts, not only inside a function for those who have it loaded."""
-    return any(name[0] == "keras" for name in _imported(ast.parse(source).body))
+    return any(name[0] == "keras" for name in _imported(source, at_start=True))
 
 
 def keras_backend():
@@ -124,8 +126,10 @@ def _without_magics(source):
     return "\n".join("pass" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
 
 
-def _meaning(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def _meaning(source):
+    """Code without comments, docstrings and formatting."""
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]

@@ -161,8 +161,9 @@ def test_network_turns_by_30_degrees_where_the_plain_one_does_not():
     features, _ = turn_error(network(5), "features")
     assert features < 0.01
     # With the batch's own statistics C-ReLU cuts many values off, and what is left is smooth on the coarsest grid only
-    # if blobs are wide there: 24 px are 6 points of the third level's grid, but 1.5 of the fifth's, 96 px again 6.
-    for levels, size, width_px, bound in ((3, 256, 24.0, 0.01), (5, 256, 24.0, 0.06), (5, 1024, 96.0, 0.01)):
+    # if blobs are wide there: 24 px are 6 points of the third level's grid, but 1.5 of the fifth's; 48 px are again 6
+    # of the fourth's.
+    for levels, size, width_px, bound in ((3, 256, 24.0, 0.01), (5, 256, 24.0, 0.06), (4, 512, 48.0, 0.01)):
         model = network(levels)
         settle(model, blobs(size, 0, width_px))
         features, probability = turn_error(model, "features", size, width_px=width_px)
