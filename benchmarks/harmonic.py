@@ -26,11 +26,11 @@ from peers import in_own_process
 if multiprocessing.parent_process() is None:
     import keras
 
-    from studykit.execute import thread_limits
-    from studykit.losses import SoftDice
     from studykit.models.harmonic import harmonic_unet
     from studykit.models.harmonic_layers import MODES, HarmonicConv2D
+    from studykit.models.losses import SoftDice
     from studykit.models.unet import unet
+    from studykit.workflow.execution import thread_limits
 
 NARROW, PAPER = "8..128", "64..1024"
 WIDTHS = {NARROW: (8, 16, 32, 64, 128), PAPER: (64, 128, 256, 512, 1024)}

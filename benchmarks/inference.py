@@ -25,12 +25,12 @@ from peers import in_own_process
 if multiprocessing.parent_process() is None:
     import keras
 
+    from studykit.files import resolve
     from studykit.gaitlab import simulate_study
     from studykit.models.backbones import RESNET_BLOCKS
-    from studykit.predict import predict_frames
-    from studykit.study import resolve
+    from studykit.pose.prediction import predict_frames
+    from studykit.pose.views import Settings, load_network
     from studykit.video import read_frames
-    from studykit.view_network import Settings, load_network
 
 WARM_UP = 16  # frames, so that no row pays for building its graph
 

@@ -23,9 +23,9 @@ from peers import in_own_process
 if multiprocessing.parent_process() is None:
     import keras
 
-    from studykit.losses import MaskedMeanSquaredError
     from studykit.models.backbones import RESNET_BLOCKS
     from studykit.models.cost import count_parameters
+    from studykit.models.losses import MaskedMeanSquaredError
     from studykit.models.regression_cnn import regression_cnn
     from studykit.models.simple_baseline import simple_baseline
 

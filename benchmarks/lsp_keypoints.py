@@ -19,15 +19,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 
-from studykit.batches import Batches
 from studykit.datasets.fetch import source_folder
 from studykit.datasets.lsp import lsp_stills
 from studykit.gaitlab import simulate_stills
-from studykit.keypoint_network import Settings, in_memory, predict_stills
-from studykit.keypoint_scores import truth_points
-from studykit.metrics import pck, torso_length_px
+from studykit.pose.examples.batches import Batches
+from studykit.pose.scores.keypoints import truth_points
+from studykit.pose.scores.metrics import pck, torso_length_px
+from studykit.pose.topdown import Settings, in_memory, predict_stills
+from studykit.pose.training import compile_model, fit
 from studykit.skeletons import SKELETONS
-from studykit.training import compile_model, fit
 
 LSP14 = SKELETONS["lsp14"].keypoints
 SHARED = {"keypoints": LSP14, "padding": 1.1, "rotation_deg": 30.0}

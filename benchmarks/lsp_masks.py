@@ -21,9 +21,9 @@ import pandas as pd
 from studykit.datasets.fetch import source_folder
 from studykit.datasets.lsp import lsp_stills
 from studykit.gaitlab import simulate_stills
-from studykit.saved_networks import save_network
-from studykit.segmentation import Settings, prepare, train
-from studykit.segmentation_scores import judge, pck_table
+from studykit.pose.saved_networks import save_network
+from studykit.pose.scores.masks import judge, pck_table
+from studykit.pose.segmentation import Settings, prepare, train
 from studykit.skeletons import SKELETONS
 
 NARROW = Settings(widths=(8, 16, 32, 64, 128), size_px=64, keypoints=SKELETONS["lsp14"].keypoints)

@@ -23,13 +23,13 @@ import numpy as np
 from peers import in_own_process
 
 if multiprocessing.parent_process() is None:
-    from studykit.execute import thread_limits
     from studykit.gaitlab import simulate_stills
-    from studykit.grouping import group, limb_numbers
     from studykit.models.openpose import final_maps
-    from studykit.openpose_network import Settings, multi_scale_maps
-    from studykit.paf import affinity_fields, confidence_maps
+    from studykit.pose.codecs.affinity import affinity_fields, confidence_maps
+    from studykit.pose.grouping import group, limb_numbers
+    from studykit.pose.openpose import Settings, multi_scale_maps
     from studykit.skeletons import SKELETONS
+    from studykit.workflow.execution import thread_limits
 
     BODY = SKELETONS["openpose18"]
     LIMBS = limb_numbers(BODY)
@@ -215,8 +215,8 @@ def training_step(width, features, size, batch, threads, repeats):
 def keras_step(width, features, images, targets):
     """A training step of ours; it tells the number of parameters."""
     from studykit.models.openpose import openpose
-    from studykit.openpose_network import Settings
-    from studykit.training import compile_model
+    from studykit.pose.openpose import Settings
+    from studykit.pose.training import compile_model
 
     model = openpose(18, 19, "mobilenet", width=width, features=features, input_shape=images.shape[1:])
     compile_model(model, Settings().losses(model), steps=1000)

@@ -23,9 +23,9 @@ FPS, TIMES = 25, 4
 
 def peak_gb(video):
     """Largest memory of this process once it has found the keypoints of a video, GB; and its number of frames."""
-    from studykit.predict import predict_frames
+    from studykit.pose.prediction import predict_frames
+    from studykit.pose.views import Settings
     from studykit.video import read_frames
-    from studykit.view_network import Settings
 
     settings = Settings()
     predictor = replace(settings.predictor(settings.build()), crop=None)

@@ -90,7 +90,7 @@ def _command(commands, name, run, text):
 
 def _config_path(name):
     """Path of a configuration named by its scale or by its file."""
-    from studykit.study import project_root
+    from studykit.files import project_root
 
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
@@ -99,9 +99,10 @@ def _config_path(name):
 
 
 def _study(options):
-    from studykit.lock import alone
-    from studykit.plan import folders, forget_lost, plan
-    from studykit.study import load_config, project_root, resolve
+    from studykit.files import project_root, resolve
+    from studykit.workflow.configuration import load_config
+    from studykit.workflow.lock import alone
+    from studykit.workflow.plan import folders, forget_lost, plan
 
     path, root = _config_path(options.config), project_root()
     config = load_config(path)
@@ -130,7 +131,7 @@ def _study(options):
         failed = {name: reports / "failed" / f"{name}.txt" for name in runs}
         failures = {name: path.read_text(encoding="utf-8").strip() for name, path in failed.items() if path.is_file()}
         if status:
-            from studykit.pages import write_study_page
+            from studykit.site.pages import write_study_page
 
             write_study_page(config, failures.values())
     if failures:
@@ -151,21 +152,21 @@ def _cache(root):
 
 
 def _execute(options):
-    from studykit.execute import execute
-    from studykit.study import load_config
+    from studykit.workflow.configuration import load_config
+    from studykit.workflow.execution import execute
 
     execute(load_config(_config_path(options.config)), options.notebook)
 
 
 def _report(options):
-    from studykit.pages import write_study_page
-    from studykit.study import load_config
+    from studykit.site.pages import write_study_page
+    from studykit.workflow.configuration import load_config
 
     write_study_page(load_config(_config_path(options.config)))
 
 
 def _check_results(options):
-    from studykit.expected import moved, read_expected, read_numbers
+    from studykit.workflow.expected import moved, read_expected, read_numbers
 
     expected = read_expected(_expected_path(options))
     said = moved(read_numbers(_summary_path(options.config)), expected)
@@ -175,8 +176,8 @@ def _check_results(options):
 
 
 def _expect(options):
-    from studykit.expected import expect, read_expected, read_numbers, widen
-    from studykit.report import save_table
+    from studykit.notebook import save_table
+    from studykit.workflow.expected import expect, read_expected, read_numbers, widen
 
     path, studies = _expected_path(options), [read_numbers(_summary_path(s)) for s in (options.config, *options.others)]
     if options.add and options.others:
@@ -188,13 +189,13 @@ def _expect(options):
 
 def _summary_path(name):
     """Summary of a study named by its scale or by its configuration."""
-    from studykit.study import project_root
+    from studykit.files import project_root
 
     return project_root() / "reports" / Path(name).stem / "summary.json"
 
 
 def _expected_path(options):
-    from studykit.study import project_root
+    from studykit.files import project_root
 
     return project_root() / "reports" / "expected" / f"{Path(options.config).stem}.csv"
 
@@ -263,7 +264,7 @@ def _import_study(options):
 
 
 def _benchmark(options):
-    from studykit.benchmarks import run_benchmarks
+    from studykit.workflow.benchmarks import run_benchmarks
 
     stopped = run_benchmarks(options.names, options.times)
     print(*stopped, sep="\n", end="\n" * bool(stopped), file=sys.stderr)
@@ -274,8 +275,8 @@ def _doctor(_options):
     import importlib.util
     import shutil
 
-    from studykit.provenance import keras_backend, machine, versions
-    from studykit.study import project_root
+    from studykit.files import project_root
+    from studykit.workflow.provenance import keras_backend, machine, versions
 
     found, root, backend = machine(), project_root(), keras_backend()
     disk_gb, installed = shutil.disk_usage(root).free / 1e9, importlib.util.find_spec

@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, and how broken ones are refused."""
 
+import hashlib
 import json
 import os
 from contextlib import contextmanager
@@ -50,3 +51,44 @@ def refuse(name, faults):
     if faults:
         more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ValueError(f"{name}: " + "; ".join(faults[:3]) + more)
+
+
+def project_root():
+    """The folder that holds `notebooks/` and `config/`; the environment variable STUDYKIT_ROOT overrides it."""
+    return Path(os.environ.get("STUDYKIT_ROOT", Path(__file__).parents[1])).resolve()
+
+
+def resolve(path):
+    """An absolute path as it is, any other one from the project's root."""
+    return project_root() / Path(path).expanduser()
+
+
+def write_text(path, text):
+    """Write a text file whole or not at all, with its folders."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def file_digest(path):
+    """Fingerprint of a file, or of all files in a folder with their names; hidden ones don't count.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    str
+        BLAKE2b of the content; "" if there is nothing.
+    """
+    path = Path(path)
+    if path.is_dir():
+        digest = hashlib.blake2b(digest_size=16)
+        for file in sorted(path.rglob("*")):
+            if file.is_file() and not file.name.startswith("."):
+                digest.update(f"{file.relative_to(path).as_posix()}\n{file_digest(file)}\n".encode())
+        return digest.hexdigest()
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -6,104 +6,18 @@ reader of real data makes one, and users write theirs as CSV; nothing downstream
 
 import io
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from studykit.files import replacing
 
-CONFIG_VERSION = 1
 COLUMNS = ("participant", "sex", "trial", "direction", "view", "video", "tracks", "fps", "mirrored")
 OPTIONAL_COLUMNS = ("width_px", "height_px", "leg_length_m", "calibration", "truth")
 PATH_COLUMNS = ("video", "tracks", "calibration", "truth")
 KEY = ["participant", "trial", "view"]
-
-
-class StudyConfig(BaseModel):
-    """One run of the study: which data, which steps, and every number that differs from a notebook's own.
-
-    `notebooks` maps a notebook's name, or a run's (`notebook/variant`), to parameters that override those of its
-    parameters cell, which is where each parameter's type, range and meaning stand. `runs` maps a notebook that runs
-    several times to its variants, in place of those of `workflow/notebooks.yaml`. `only` names the notebooks that are
-    asked for; they run with all that they read, others do not. `uses` maps a notebook or a run to the memory and the
-    minutes that one run takes at this scale, for a cluster.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    version: Literal[CONFIG_VERSION]
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    seed: int = Field(ge=0)
-    dataset: Literal["gaitlab", "table", "bvh", "pose2sim"]
-    stills: Literal["none", "gaitlab", "lsp", "lspet", "mpii", "coco"] = "none"  # pictures for the networks of 10 to 31
-    pose: Literal["network", "given"] = "network"  # "given": tracks come with the study, no network is trained
-    truth: bool = False  # the study has truth files, so errors can be known
-    notebooks: dict[str, dict] = {}
-    runs: dict[str, dict[str, dict]] = {}
-    only: list[str] = []
-    uses: dict[str, dict[Literal["memory_gb", "minutes"], PositiveFloat]] = {}
-    threads: PositiveInt | None = None  # of one run at most; None: as `workflow/notebooks.yaml` has it
-
-
-def load_config(path):
-    """Read and validate a configuration.
-
-    Parameters
-    ----------
-    path : path-like
-        YAML file, as in `config/`.
-
-    Returns
-    -------
-    StudyConfig
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file; names those that are there.
-    ValueError
-        With all faults of the file in one sentence.
-    """
-    path = Path(path)
-    if not path.is_file():
-        others = sorted(other.name for other in path.parent.glob("*.yaml"))
-        raise FileNotFoundError(f"{path}: expected a configuration file, got none; there are {others}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: expected YAML, got {str(error).splitlines()[0]}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected keys such as `version` and `dataset`, got {type(content).__name__}")
-    if content.get("version") != CONFIG_VERSION:
-        raise ValueError(
-            f"{path}: expected version {CONFIG_VERSION}, got {content.get('version')!r}; "
-            "compare the file with config/default.yaml and set its version"
-        )
-    try:
-        return StudyConfig.model_validate(content, strict=True)
-    except ValidationError as error:
-        raise ValueError(f"{path}: " + "; ".join(_fault(fault) for fault in error.errors())) from error
-
-
-def _fault(fault):
-    where = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return f"{where}: expected one of {sorted(StudyConfig.model_fields)}, got an unknown key"
-    return f"{where}: {fault['msg'].replace('Input should be', 'expected')}, got {fault['input']!r}"
-
-
-def project_root():
-    """The folder that holds `notebooks/` and `config/`; the environment variable STUDYKIT_ROOT overrides it."""
-    return Path(os.environ.get("STUDYKIT_ROOT", Path(__file__).parents[1])).resolve()
-
-
-def resolve(path):
-    """An absolute path as it is, any other one from the project's root."""
-    return project_root() / Path(path).expanduser()
 
 
 def read_table(path, dtype=None):
@@ -238,6 +152,65 @@ def write_study(table, path):
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 
+@dataclass(frozen=True)
+class Recording:
+    """One row of a Study table: one view of one walk.
+
+    Attributes
+    ----------
+    participant, view : str
+    trial : int
+        Of the participant.
+    direction : {"R2L", "L2R"}
+        Of the walk in the stored image.
+    fps : float
+        Frames per second.
+    mirrored : bool
+        Whether the stored image is flipped left-right from what the camera saw.
+    sex, video, tracks, calibration, truth : str
+        "" where unknown; absolute paths.
+    width_px, height_px, leg_length_m : float
+        NaN where unknown.
+    """
+
+    participant: str
+    trial: int
+    view: str
+    direction: str
+    fps: float
+    mirrored: bool = False
+    sex: str = ""
+    video: str = ""
+    tracks: str = ""
+    width_px: float = np.nan
+    height_px: float = np.nan
+    leg_length_m: float = np.nan
+    calibration: str = ""
+    truth: str = ""
+
+    @property
+    def walk(self) -> str:
+        """BIDS-like name of the walk, which all its views share: `sub-07_trial-2`."""
+        return f"{self.participant}_trial-{self.trial}"
+
+    @property
+    def name(self) -> str:
+        """BIDS-like name of the recording: `sub-07_trial-2_dir-R2L_cam-C1`."""
+        return f"{self.walk}_dir-{self.direction}_cam-{self.view}"
+
+    @property
+    def near_side(self) -> str:
+        """Anatomical side that faces the camera: of a person who walks to the left, unmirrored, the left one."""
+        return "left" if (self.direction == "R2L") != bool(self.mirrored) else "right"
+
+
+def recordings(study: pd.DataFrame) -> list[Recording]:
+    """The rows of a Study table."""
+    names = [name for name in study if name in Recording.__dataclass_fields__]
+    return [Recording(**row) for row in study[names].to_dict("records")]
+
+
+# TEMPORARY until every room uses Recording
 def trial_name(recording):
     """BIDS-like name of a trial, `sub-07_trial-2`."""
     return f"{recording.participant}_trial-{recording.trial}"

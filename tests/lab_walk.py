@@ -9,10 +9,10 @@ from studykit.gaitlab import build_truth, nominal_cameras
 from studykit.gaitlab.body import load_body
 from studykit.gaitlab.cameras import moved
 from studykit.gaitlab.walking import draw_style, walk
-from studykit.known_truth import perfect_tracks
 from studykit.skeletons import LEG, convert
 from studykit.study import near_side
 from studykit.tracks import build_tracks
+from studykit.truth.reference import perfect_tracks
 
 KEYS = ("participant", "sex", "trial", "direction", "view", "video", "tracks", "fps", "mirrored", "leg_length_m")
 

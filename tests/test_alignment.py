@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from lab_walk import lab_walk, stored_tracks, stored_trial
 
-from studykit.alignment import align_trial, false_positive_summary, on_clock, read_cameras
+from studykit.cameras import calibration_json, read_cameras
+from studykit.gait.align import align_trial, false_positive_summary
 from studykit.gaitlab import nominal_cameras
-from studykit.gaitlab.cameras import calibration_json
 from studykit.tracks import load_tracks, save_tracks, validate_tracks
+from studykit.truth.reference import on_clock
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from lab_walk import lab_walk, oriented
 
-from studykit import views
-from studykit.cleaning import clean, clean_paper, count_false_positives, local_parabola, longest_path
+from studykit.gait import views
+from studykit.gait.cleaning import clean, clean_paper, local_parabola, longest_path
+from studykit.truth.errors import count_false_positives
 
 
 @pytest.fixture(scope="module")

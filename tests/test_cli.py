@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from studykit.benchmarks import read_results, table_rows
 from studykit.cli import main
+from studykit.gait.views import mirror
 from studykit.tracks import load_tracks, save_tracks
-from studykit.views import mirror
+from studykit.workflow.benchmarks import read_results, table_rows
 
 
 def said(capsys, *arguments):

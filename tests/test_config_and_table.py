@@ -2,16 +2,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from studykit.study import (
-    StudyConfig,
-    load_config,
-    near_side,
-    read_study,
-    recording_name,
-    split_participants,
-    trial_name,
-    write_study,
-)
+from studykit.study import near_side, read_study, recording_name, split_participants, trial_name, write_study
+from studykit.workflow.configuration import StudyConfig, load_config
 
 CONFIG = {"version": 1, "name": "mine", "seed": 3, "dataset": "table"}
 

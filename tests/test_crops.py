@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from studykit.augmentation import Augmentation
-from studykit.crops import PersonCrop, crop, crop_matrix, person_box, uncrop
 from studykit.gaitlab import simulate_stills
+from studykit.pose.examples.augmentation import Augmentation
+from studykit.pose.examples.crops import PersonCrop, crop, crop_matrix, person_box, uncrop
 from studykit.skeletons import SKELETONS
 from studykit.stills import Still
 

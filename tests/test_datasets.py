@@ -9,29 +9,21 @@ import pytest
 import xarray as xr
 from conftest import make_walk
 
+from studykit.cameras import project
 from studykit.datasets import prepare
 from studykit.datasets.bvh import bvh_study
 from studykit.datasets.fetch import ASK, WHEELS, _unpack, fetch, is_complete, source_folder
-from studykit.datasets.motion import (
-    Motion,
-    canonical_points,
-    foot_events,
-    lay_along,
-    read_bvh,
-    resample,
-    straight_walk,
-)
+from studykit.datasets.motion import Motion, canonical_points, foot_events, lay_along, read_bvh, resample, straight_walk
 from studykit.datasets.pose2sim import pose2sim_study, read_qca
 from studykit.datasets.table import check_recordings, table_study
 from studykit.formats import read_openpose, write_deeplabcut
+from studykit.gait.views import mirror, orient
 from studykit.gaitlab.body import load_body
-from studykit.gaitlab.cameras import project
 from studykit.gaitlab.walking import draw_style, walk
 from studykit.skeletons import POINTS, SKELETONS, convert
 from studykit.study import near_side, read_study, write_study
 from studykit.tracks import load_tracks, save_tracks
 from studykit.video import probe, write_video
-from studykit.views import mirror, orient
 
 # ---- BVH
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from studykit.decoding import heatmap_peaks, merge_flipped
+from studykit.pose.codecs.heatmaps import gaussian_maps, heatmap_peaks, merge_flipped
 from studykit.skeletons import SKELETONS, flip_order
-from studykit.targets import gaussian_maps
 
 LSP = SKELETONS["lsp14"].keypoints
 

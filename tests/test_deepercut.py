@@ -7,7 +7,7 @@ from other_backend import predict_on
 
 from studykit.models.backbones import build_backbone
 from studykit.models.deepercut import deepercut, offset_loss, score_loss
-from studykit.targets import decode_scores, score_targets
+from studykit.pose.codecs.score_maps import decode_scores, score_targets
 
 
 def random_points(seed, width, height, count=6):

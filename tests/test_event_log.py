@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from studykit.event_log import read_event_log, write_event_log
+from studykit.pose.event_log import read_event_log, write_event_log
 
 
 def test_tensorboard_reads_the_history(tmp_path):

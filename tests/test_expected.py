@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from studykit.cli import main
-from studykit.expected import expect, moved, read_expected, read_numbers, widen
-from studykit.plan import plan
-from studykit.study import load_config
+from studykit.workflow.configuration import load_config
+from studykit.workflow.expected import expect, moved, read_expected, read_numbers, widen
+from studykit.workflow.plan import plan
 
 SEEDS = [
     {

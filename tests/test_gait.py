@@ -5,10 +5,12 @@ import xarray as xr
 from conftest import make_walk
 from lab_walk import lab_walk, oriented, stored_trial
 
-from studykit import gait, gait_errors, views
-from studykit.alignment import align_trial
-from studykit.events import LANDED, LEFT, find_events, heel_strikes, speed_changes, toe_offs
+from studykit.gait import cycles as gait
+from studykit.gait import views
+from studykit.gait.align import align_trial
+from studykit.gait.events import LANDED, LEFT, find_events, heel_strikes, speed_changes, toe_offs
 from studykit.gaitlab import nominal_cameras
+from studykit.truth import gait as gait_errors
 
 FPS = 25.0
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from studykit.cameras import depth
 from studykit.gaitlab import nominal_cameras, project
 from studykit.gaitlab.body import load_body, rotation
-from studykit.gaitlab.cameras import depth, look_at, moved
+from studykit.gaitlab.cameras import look_at, moved
 from studykit.gaitlab.clothing import draw_outfit, dress
 from studykit.gaitlab.film import point_visibility
 from studykit.gaitlab.render import FAR_M, Light, composite, draw_person

@@ -11,10 +11,10 @@ from conftest import make_walk
 from studykit.datasets.gather import gather_study, understand
 from studykit.datasets.table import check_recordings, describe, table_study
 from studykit.formats import import_tracks, read_trc, write_deeplabcut
+from studykit.gait.views import mirror
 from studykit.study import read_study
 from studykit.tracks import load_tracks, save_tracks, select_side
 from studykit.video import write_video
-from studykit.views import mirror
 
 SIZE = (960, 540)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from studykit.gaitlab import simulate_stills
-from studykit.grouping import assemble, connect, find_peaks, group, limb_numbers
-from studykit.paf import affinity_fields, confidence_maps
+from studykit.pose.codecs.affinity import affinity_fields, confidence_maps
+from studykit.pose.grouping import assemble, connect, find_peaks, group, limb_numbers
 from studykit.skeletons import POINTS, SKELETONS, convert
 
 WIDTH, HEIGHT = 656, 368

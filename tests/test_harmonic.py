@@ -8,11 +8,11 @@ import pytest
 from other_backend import predict_on
 from scipy.ndimage import rotate
 
-from studykit.losses import SoftDice
 from studykit.models.complex_layers import ComplexConcatenate, ComplexDropout, ComplexReLU, Magnitude
 from studykit.models.cost import multiply_adds
 from studykit.models.harmonic import harmonic_unet
 from studykit.models.harmonic_layers import MODES, HarmonicConv2D, ring_filters
+from studykit.models.losses import SoftDice
 from studykit.models.unet import unet
 
 

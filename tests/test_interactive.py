@@ -9,16 +9,16 @@ import pytest
 import xarray as xr
 from conftest import make_walk
 
-from studykit.alignment import align_trial
-from studykit.figures import LIMB_COLOURS
-from studykit.gait import analyse_trial
-from studykit.interactive import TESTS, CurveView, TrialView, TurnView
+from studykit.gait.align import align_trial
+from studykit.gait.cycles import analyse_trial
+from studykit.gait.views import mirror
+from studykit.plots.style import LIMB_COLOURS
 from studykit.stats import agreement, anova
 from studykit.stats import curves as spm
 from studykit.study import read_study
 from studykit.tracks import select_side
 from studykit.video import write_video
-from studykit.views import mirror
+from studykit.widgets.views import TESTS, CurveView, TrialView, TurnView
 
 HEADER = "participant,sex,trial,direction,view,video,tracks,fps,mirrored,width_px,height_px\n"
 

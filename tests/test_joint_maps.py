@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from studykit.joint_maps import JOINTS, encode_joints, peaks, read_joints
+from studykit.pose.codecs.joint_maps import JOINTS, encode_joints, peaks, read_joints
 
 POINTS = np.array([[5, 7, 2], [8, 8, 1], [20, 3, 2], [0, 15, 2], [11, 11, 0]], np.float32)  # two near ones, a corner
 SIZE = 16, 24

@@ -8,18 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studykit.batches import Batches
-from studykit.cascade import JointCrop, refine, second_stage
 from studykit.gaitlab import simulate_stills
-from studykit.keypoint_figures import draw_overfitting, draw_training
-from studykit.keypoint_network import (
-    Settings,
-    in_memory,
-    load_network,
-    predict_stills,
-    validate,
-)
-from studykit.keypoint_scores import (
+from studykit.models.cost import count_parameters, multiply_adds
+from studykit.models.regression_cnn import regression_cnn
+from studykit.models.vit import vit
+from studykit.plots.keypoints import draw_overfitting, draw_training
+from studykit.pose.cascade import JointCrop, refine, second_stage
+from studykit.pose.examples.batches import Batches
+from studykit.pose.saved_networks import save_network
+from studykit.pose.scores.keypoints import (
     COMPARED,
     detected_stills,
     head_lengths,
@@ -31,14 +28,11 @@ from studykit.keypoint_scores import (
     shared_scores,
     truth_points,
 )
-from studykit.metrics import coco_truth, mse_normalised
-from studykit.models.cost import count_parameters, multiply_adds
-from studykit.models.regression_cnn import regression_cnn
-from studykit.models.vit import vit
-from studykit.saved_networks import save_network
+from studykit.pose.scores.metrics import coco_truth, mse_normalised
+from studykit.pose.topdown import Settings, in_memory, load_network, predict_stills, validate
+from studykit.pose.training import compile_model, fit
 from studykit.skeletons import SKELETONS
 from studykit.stills import with_skeleton
-from studykit.training import compile_model, fit
 
 LSP = SKELETONS["lsp14"].keypoints
 TINY = {"keypoints": LSP, "width": 8, "head_width": 8, "stacks": 1, "crop_width_px": 64, "crop_height_px": 64}

@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from studykit import gait, known_truth, perspective
+from studykit.gait import cycles as gait
 from studykit.gaitlab import build_truth, nominal_cameras
 from studykit.skeletons import POINTS, SKELETONS
 from studykit.tracks import stack_views
+from studykit.truth import errors as known_truth
+from studykit.truth import perspective
 
 NAMES = SKELETONS["gait11"].keypoints
 FPS, STRIDE_S, SPEED = 25.0, 1.1, 1.2

@@ -10,9 +10,9 @@ from browser import ROOT, Lab, page  # noqa: F401
 from papermill.iorw import load_notebook_node, write_ipynb
 from papermill.parameterize import parameterize_notebook
 
-from studykit.parameters import read_parameters
-from studykit.plan import plan
-from studykit.study import load_config
+from studykit.workflow.configuration import load_config
+from studykit.workflow.parameters import read_parameters
+from studykit.workflow.plan import plan
 
 pytestmark = pytest.mark.lab
 FINISHED = Path(os.environ.get("STUDYKIT_DERIVED", ROOT / "data/derived/default"))

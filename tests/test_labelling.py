@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from browser import lab, notebook, page  # noqa: F401
 
+from studykit.datasets.labels import draw_frames, draw_labels, label_points, read_collected
 from studykit.formats import read_deeplabcut
-from studykit.labelling import Labeller, draw_frames
-from studykit.labels import draw_labels, label_points, read_collected
 from studykit.study import read_study
 from studykit.video import write_video
+from studykit.widgets.labeller import Labeller
 
 
 def make_study(folder, recordings=2):

@@ -6,13 +6,13 @@ import pytest
 from conftest import make_walk
 
 from studykit import gaitlab
-from studykit.labels import GAIT6, draw_labels, keypoints_of, label_points, labelled_stills, save_labels
-from studykit.pose_errors import error_table, study_errors, wrong_leg_table
+from studykit.datasets.labels import GAIT6, draw_labels, keypoints_of, label_points, labelled_stills, save_labels
+from studykit.gait.views import mirror
 from studykit.skeletons import POINTS
 from studykit.study import near_side, recording_name
 from studykit.tracks import save_tracks, select_side
+from studykit.truth.keypoints import error_table, study_errors, wrong_leg_table
 from studykit.video import write_video
-from studykit.views import mirror
 
 FRAMES = 12
 

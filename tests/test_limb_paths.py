@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from lab_walk import lab_walk, stored_tracks
 
-from studykit.limb_paths import choose_path
+from studykit.pose.limb_paths import choose_path
 from studykit.skeletons import LEG, SKELETONS
 from studykit.study import near_side
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from studykit.losses import MaskedMeanSquaredError, PixelCrossEntropy, SoftDice
+from studykit.models.losses import MaskedMeanSquaredError, PixelCrossEntropy, SoftDice
 
 LOSSES = (SoftDice, MaskedMeanSquaredError, PixelCrossEntropy)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from studykit.gaitlab import simulate_stills
-from studykit.metrics import (
+from studykit.pose.scores.metrics import (
     COCO_FIGURES,
     coco_results,
     coco_scores,

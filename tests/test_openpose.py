@@ -7,17 +7,17 @@ import keras
 import numpy as np
 import pytest
 
-from studykit.batches import Batches
-from studykit.grouping import find_peaks
 from studykit.models.cost import memory_mb
 from studykit.models.openpose import final_maps, openpose
-from studykit.openpose_network import Settings, find_one, find_people, load_network, multi_scale_maps, pictures
-from studykit.openpose_scores import guess_missing, scene_scores, single_scores, surest_person
-from studykit.paf import confidence_maps
-from studykit.saved_networks import save_network
+from studykit.pose.codecs.affinity import confidence_maps
+from studykit.pose.examples.batches import Batches
+from studykit.pose.grouping import find_peaks
+from studykit.pose.openpose import Settings, find_one, find_people, load_network, multi_scale_maps, pictures
+from studykit.pose.saved_networks import save_network
+from studykit.pose.scores.people import guess_missing, scene_scores, single_scores, surest_person
+from studykit.pose.training import compile_model
 from studykit.skeletons import SKELETONS
 from studykit.stills import Still, StillSet
-from studykit.training import compile_model
 
 TINY = Settings(width=0.1, features=8, size_px=32, box_px=32)
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from studykit.overlay import write_overlay
+from studykit.plots.overlay import write_overlay
 from studykit.skeletons import SKELETONS
 from studykit.tracks import build_tracks
 from studykit.video import probe, write_video

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 from conftest import make_walk
 
-from studykit.datasets.overview import checksums, cohort, draw_cameras, draw_recordings, draw_samples
+from studykit.datasets.overview import checksums, cohort
 from studykit.datasets.table import check_recordings
 from studykit.gaitlab import simulate_study
+from studykit.plots.study import draw_cameras, draw_recordings, draw_samples
 from studykit.study import read_study, write_study
 from studykit.tracks import save_tracks
 

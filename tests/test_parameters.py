@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from studykit.parameters import read_parameters, validate
-from studykit.study import load_config
+from studykit.workflow.configuration import load_config
+from studykit.workflow.parameters import read_parameters, validate
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -4,8 +4,8 @@ import pytest
 import yaml
 from tiny_study import make_tiny_study
 
-from studykit.plan import plan
-from studykit.study import load_config
+from studykit.workflow.configuration import load_config
+from studykit.workflow.plan import plan
 
 
 @pytest.fixture

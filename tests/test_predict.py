@@ -9,13 +9,21 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from studykit.predict import Predictor, ahead, cut_off, person_centre, predict_frames, predict_study, predict_video
+from studykit.gait.views import mirror, mirror_frame
+from studykit.pose.codecs.score_maps import decode_scores
+from studykit.pose.prediction import (
+    Predictor,
+    ahead,
+    cut_off,
+    person_centre,
+    predict_frames,
+    predict_study,
+    predict_video,
+)
 from studykit.skeletons import SKELETONS
 from studykit.study import recording_name
-from studykit.targets import decode_scores
 from studykit.tracks import load_tracks
 from studykit.video import write_video
-from studykit.views import mirror, mirror_frame
 
 NAMES = SKELETONS["gait6"].keypoints
 WIDTH, HEIGHT = 480, 240

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from studykit.study import load_config
+from studykit.workflow.configuration import load_config
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "studykit"

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studykit import published
-from studykit.metrics import COCO_FIGURES
-from studykit.report import headline, save_table, write_text
-from studykit.stats.published import FALSE_POSITIVES_PERCENT
+from studykit.files import write_text
+from studykit.notebook import headline, save_table
+from studykit.papers import findings as published
+from studykit.papers.thesis import FALSE_POSITIVES_PERCENT
+from studykit.pose.scores.metrics import COCO_FIGURES
 
 
 @pytest.fixture

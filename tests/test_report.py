@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studykit.figures import save_figure
-from studykit.pictures import lighter_svg
-from studykit.report import headline, require, save_table, write_text
+from studykit.files import write_text
+from studykit.notebook import headline, lighter_svg, require, save_figure, save_table
 
 
 def test_headline_keeps_numbers_and_says_what_could_not_be_measured(tmp_path):

@@ -18,10 +18,10 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from studykit.pages import notebook_page
-from studykit.saved_networks import load_network
-from studykit.view_network import Settings
-from studykit.wording import table_html
+from studykit.pose.saved_networks import load_network
+from studykit.pose.views import Settings
+from studykit.site.pages import notebook_page
+from studykit.site.wording import table_html
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [*ROOT.glob("studykit/**/*.py"), *ROOT.glob("benchmarks/**/*.py"), ROOT / "workflow/Snakefile"]

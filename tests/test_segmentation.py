@@ -7,21 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studykit.buckets import Buckets
 from studykit.gaitlab import simulate_stills
-from studykit.saved_networks import save_network
-from studykit.segmentation import (
-    LOSSES,
-    Settings,
-    dice,
-    load_network,
-    predict,
-    prepare,
-    score,
-    start_from,
-    train,
-)
-from studykit.segmentation_scores import judge, pck_table, scores_table
+from studykit.pose.examples.buckets import Buckets
+from studykit.pose.saved_networks import save_network
+from studykit.pose.scores.masks import judge, pck_table, scores_table
+from studykit.pose.segmentation import LOSSES, Settings, dice, load_network, predict, prepare, score, start_from, train
 from studykit.skeletons import SKELETONS
 from studykit.stills import Still, StillSet
 

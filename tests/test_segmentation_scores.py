@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studykit import segmentation_figures as figures
 from studykit.datasets.coco import coco_stills
 from studykit.datasets.lsp import lsp_stills
 from studykit.gaitlab import simulate_stills
 from studykit.models.harmonic import harmonic_unet
-from studykit.report import save_table
-from studykit.segmentation import Settings, prepare
-from studykit.segmentation_scores import (
+from studykit.notebook import save_table
+from studykit.plots import segmentation as figures
+from studykit.pose.scores.masks import (
     feature_turn_error,
     judge,
     mask_origin,
@@ -26,6 +25,7 @@ from studykit.segmentation_scores import (
     settle,
     turn,
 )
+from studykit.pose.segmentation import Settings, prepare
 
 TINY = Settings(widths=(4, 8, 8), size_px=32, bucket_px=4, joints="softmax")
 

@@ -16,13 +16,13 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from tiny_study import SHARED, make_tiny_study, write_config, write_notebook
 
-from studykit.figures import save_figure
-from studykit.pages import notebook_page, write_study_page
-from studykit.plan import plan
-from studykit.provenance import machine, versions
-from studykit.report import headline, save_table, write_text
-from studykit.study import load_config
-from studykit.wording import labelled, number, readable, table_html, tidy_table
+from studykit.files import write_text
+from studykit.notebook import headline, save_figure, save_table
+from studykit.site.pages import notebook_page, write_study_page
+from studykit.site.wording import labelled, number, readable, table_html, tidy_table
+from studykit.workflow.configuration import load_config
+from studykit.workflow.plan import plan
+from studykit.workflow.provenance import machine, versions
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 LONG_TABLE = "<table border='1'><thead><tr><th></th>" + "<th>a_long_heading_of_a_column</th>" * 9 + "</tr></thead>"

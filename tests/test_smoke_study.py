@@ -11,8 +11,8 @@ import time
 import pytest
 from tiny_study import ROOT, ran, study, tables
 
-from studykit.plan import plan
-from studykit.study import load_config
+from studykit.workflow.configuration import load_config
+from studykit.workflow.plan import plan
 
 pytestmark = pytest.mark.study
 # One of each kind that draws at random or computes in parallel; what follows from them has not changed.

@@ -8,7 +8,8 @@ import xarray as xr
 from scipy import stats
 from statsmodels.stats.anova import AnovaRM
 
-from studykit.stats import anova, published, subjects
+from studykit.papers import thesis as published
+from studykit.stats import anova, subjects
 from studykit.stats.calibration import simulate_null
 
 POINTS = ("neck", "hip")

@@ -5,9 +5,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from studykit.datasets.still_files import (
+    SETS,
+    load_split,
+    load_stills,
+    read_image,
+    read_mask,
+    save_stills,
+    split_people,
+)
 from studykit.gaitlab import simulate_scenes, simulate_stills
-from studykit.report import save_table
-from studykit.still_files import SETS, load_split, load_stills, read_image, read_mask, save_stills, split_people
+from studykit.notebook import save_table
 from studykit.stills import Still, StillSet
 
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from studykit.augmentation import Augmentation
-from studykit.batches import Batches
 from studykit.gaitlab.stills import mask_box
+from studykit.pose.examples.augmentation import Augmentation
+from studykit.pose.examples.batches import Batches
 from studykit.skeletons import SKELETONS
 from studykit.stills import (
     Still,
@@ -184,5 +184,5 @@ def test_faults_of_a_still_are_told_together():
 
 
 def test_stills_need_no_keras():
-    code = "import sys, studykit.augmentation, studykit.stills; sys.exit('keras' in sys.modules)"
+    code = "import sys, studykit.pose.examples.augmentation, studykit.stills; sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

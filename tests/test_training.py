@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from studykit.saved_networks import save_network
+from studykit.pose.saved_networks import save_network
+from studykit.pose.training import LossNotFinite, compile_model, fit, save_model
+from studykit.pose.views import Settings, load_network, still_errors
 from studykit.stills import Still, StillSet
-from studykit.training import LossNotFinite, compile_model, fit, save_model
-from studykit.view_network import Settings, load_network, still_errors
 
 TINY = Settings(backbone="resnet18", width=4, crop_width_px=32, crop_height_px=32)
 STEPS = 12

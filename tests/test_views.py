@@ -3,7 +3,7 @@ import pytest
 import xarray as xr
 from lab_walk import lab_walk, oriented
 
-from studykit import views
+from studykit.gait import views
 from studykit.gaitlab import nominal_cameras
 from studykit.tracks import build_tracks
 

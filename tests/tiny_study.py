@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from studykit.provenance import file_digest
+from studykit.files import file_digest
 
 ROOT = Path(__file__).parents[1]
 SHARED = """\

@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 from tqdm.auto import tqdm
 
+from studykit.cameras import calibration_json
 from studykit.datasets.motion import (
     CMU_UNIT_M,
     canonical_points,
@@ -22,13 +23,14 @@ from studykit.datasets.motion import (
     resample,
     straight_walk,
 )
-from studykit.gait import joint_angles, true_walk
-from studykit.gaitlab.cameras import VIEWS, calibration_json, nominal_cameras
-from studykit.gaitlab.truth import SIDES, build_truth, save_truth
-from studykit.report import write_text
+from studykit.files import write_text
+from studykit.gait.cycles import joint_angles
+from studykit.gaitlab.cameras import VIEWS, nominal_cameras
 from studykit.skeletons import POINTS
 from studykit.study import recording_name, trial_name, write_study
 from studykit.tracks import build_tracks, save_tracks
+from studykit.truth.file import SIDES, build_truth, save_truth
+from studykit.truth.reference import true_walk
 
 _TURNED = {"R2L": "L2R", "L2R": "R2L"}
 

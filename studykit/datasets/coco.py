@@ -9,9 +9,9 @@ from collections import Counter
 import numpy as np
 
 from studykit.datasets.fetch import require_images, require_source
+from studykit.datasets.still_files import read_image
 from studykit.files import read_json, refuse
 from studykit.skeletons import SKELETONS
-from studykit.still_files import read_image
 from studykit.stills import Made, Still, StillSet, mark_outside
 
 _NEEDED = {"images": ("id", "file_name", "width", "height"), "annotations": ("id", "image_id", "keypoints", "bbox")}

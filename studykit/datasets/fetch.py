@@ -13,9 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pooch
 
-from studykit.files import replacing
-from studykit.report import write_text
-from studykit.study import project_root
+from studykit.files import project_root, replacing, write_text
 
 _SUMS = "SHA256SUMS"
 

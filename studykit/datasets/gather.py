@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from studykit.formats import READERS, import_tracks
+from studykit.gait.views import forward_speed, to_walk
 from studykit.study import KEY, read_table, recording_name, write_study
 from studykit.tracks import save_tracks
 from studykit.video import probe
-from studykit.views import forward_speed, to_walk
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".mts", ".webm")
 _SUFFIXES = (*VIDEOS, *READERS, ".nc")

@@ -7,8 +7,8 @@ Both hold `images/` and `joints.mat`. In LSP the array is (3, 14, N) and its fla
 import numpy as np
 
 from studykit.datasets.fetch import read_mat, require_images, require_source
+from studykit.datasets.still_files import read_image, read_mask
 from studykit.skeletons import SKELETONS
-from studykit.still_files import read_image, read_mask
 from studykit.stills import PSEUDO_MASK, Made, Still, StillSet, known_box, mark_outside
 
 _SHAPES = {"lsp": (3, 14), "lspet": (14, 3)}

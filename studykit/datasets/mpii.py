@@ -9,8 +9,8 @@ from collections import Counter
 import numpy as np
 
 from studykit.datasets.fetch import read_mat, require_images, require_source
+from studykit.datasets.still_files import read_image
 from studykit.skeletons import SKELETONS
-from studykit.still_files import read_image
 from studykit.stills import Made, Still, StillSet, known_box, mark_outside
 
 FILE = "mpii_human_pose_v1_u12_1.mat"

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from studykit.datasets.fetch import fetch, source_folder
+from studykit.files import write_text
 from studykit.formats import read_openpose
-from studykit.report import write_text
+from studykit.gait.views import forward_speed, to_walk
 from studykit.study import recording_name, write_study
 from studykit.tracks import save_tracks
-from studykit.views import forward_speed, to_walk
 
 FPS = 60.0
 TRIALS = {1: {"A": 1, "B": 3}, 2: {"A": 2, "B": 4}}  # trial: {view: camera}

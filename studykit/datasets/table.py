@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from studykit.formats import import_tracks
+from studykit.gait.views import forward_speed, has_one_leg, mirror, orient
 from studykit.gaitlab import load_truth, truth_tracks
 from studykit.study import near_side, read_study, recording_name, trial_name, write_study
 from studykit.tracks import load_tracks, save_tracks, select_side
 from studykit.video import probe
-from studykit.views import forward_speed, has_one_leg, mirror, orient
 
 
 def table_study(source, folder, *, unequal_views=False, assumed_confidence=None):

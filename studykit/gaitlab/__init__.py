@@ -4,12 +4,13 @@
 in one picture; `load_truth`, `truth_tracks`, `load_masks` and `project` read what is known.
 """
 
-from studykit.gaitlab.cameras import nominal_cameras, project
+from studykit.cameras import project
+from studykit.gaitlab.cameras import nominal_cameras
 from studykit.gaitlab.film import load_masks
 from studykit.gaitlab.record import Recorded, simulate_study
 from studykit.gaitlab.scenes import simulate_scenes
 from studykit.gaitlab.stills import simulate_stills
-from studykit.gaitlab.truth import build_truth, load_truth, save_truth, truth_tracks
+from studykit.truth.file import build_truth, load_truth, save_truth, truth_tracks
 
 __all__ = [
     "Recorded",

@@ -6,11 +6,11 @@ import av
 import cv2
 import numpy as np
 
+from studykit.cameras import depth, project
 from studykit.files import replacing
-from studykit.gaitlab.cameras import depth, project
 from studykit.gaitlab.render import Light, composite, draw_person, draw_shadow
-from studykit.gaitlab.truth import OCCLUDED, VISIBLE
 from studykit.skeletons import POINTS
+from studykit.truth.file import OCCLUDED, VISIBLE
 
 _NOISE_SD = 1.5  # of the sensor, grey levels
 # How far the part of the body around a point reaches, m: nothing nearer than that hides it.

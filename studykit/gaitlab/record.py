@@ -22,17 +22,18 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from studykit.cameras import calibration_json
+from studykit.files import write_text
 from studykit.gaitlab.body import load_body
-from studykit.gaitlab.cameras import VIEWS, calibration_json, moved, nominal_cameras
+from studykit.gaitlab.cameras import VIEWS, moved, nominal_cameras
 from studykit.gaitlab.clothing import draw_outfit, dress
 from studykit.gaitlab.film import Take, point_visibility, write_masks
 from studykit.gaitlab.poses import follow, sagittal_angles
 from studykit.gaitlab.room import build_room, photograph
-from studykit.gaitlab.truth import build_truth, save_truth
 from studykit.gaitlab.walking import JOINTS, SOLE_M, STANDING_TILT_DEG, draw_style, walk
-from studykit.report import write_text
 from studykit.skeletons import POINTS
 from studykit.study import read_study, recording_name, trial_name, write_study
+from studykit.truth.file import build_truth, save_truth
 
 LABORATORY_VERSION = 4  # raised whenever the same parameters would give other files
 _ROOM, _PERSON, _TRIAL, _CAMERA = range(4)  # independent random streams

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from studykit.cameras import depth, project
 from studykit.gaitlab.body import unit
-from studykit.gaitlab.cameras import depth, project
 
 FAR_M, NEAR_M = 100.0, 0.1
 _BRIGHTEST = 2.0  # brightness is stored as a share of this

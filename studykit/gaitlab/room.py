@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from studykit.gaitlab.cameras import Camera, depth, project
+from studykit.cameras import Camera, depth, project
 
 WALL_M = 3.4  # distance of the walls from the line of the walk
 _WALL_TONES = ((196, 198, 196), (176, 184, 190), (205, 200, 188))

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from studykit.gaitlab.cameras import depth, project
+from studykit.cameras import depth, project
 from studykit.gaitlab.render import composite, draw_person
 from studykit.gaitlab.stills import (
     Diversity,
@@ -18,8 +18,8 @@ from studykit.gaitlab.stills import (
     pose_person,
     seen_points,
 )
-from studykit.gaitlab.truth import inside_image
 from studykit.skeletons import POINTS
+from studykit.truth.file import inside_image
 
 _SCENE = 13  # random stream, apart from those of `stills`
 _SHARE_SEEN = 0.4  # of a person's box that nobody nearer covers

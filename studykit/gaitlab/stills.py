@@ -6,15 +6,16 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from studykit.cameras import project
 from studykit.gaitlab.body import load_body, rotation
-from studykit.gaitlab.cameras import look_at, project
+from studykit.gaitlab.cameras import look_at
 from studykit.gaitlab.clothing import draw_outfit, dress
 from studykit.gaitlab.film import point_visibility
 from studykit.gaitlab.poses import random_pose
 from studykit.gaitlab.render import Light, composite, draw_person
 from studykit.gaitlab.room import noise
-from studykit.gaitlab.truth import inside_image
 from studykit.skeletons import POINTS, SKELETONS
+from studykit.truth.file import inside_image
 
 _PERSON, _STILL = 11, 12  # random streams, apart from those of `record`
 

@@ -1,0 +1,1 @@
+"""From tracks to gait: views of one walk laid together, cleaning, events, cycles."""

@@ -1,0 +1,196 @@
+"""Figures of a Study: its cameras from above, sample frames, lengths and speeds of its recordings."""
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.patheffects import Normal, Stroke
+
+from studykit.gait.views import has_one_leg
+from studykit.gaitlab import load_masks, load_truth, truth_tracks
+from studykit.plots.style import LIMB_COLOURS, TWO_COLUMNS, view_colours
+from studykit.skeletons import LEG
+from studykit.study import near_side, recording_name
+from studykit.tracks import load_tracks
+from studykit.video import probe, read_selected
+
+_HALF_WALK_M = 2.5
+
+
+_OUTLINE = [Stroke(linewidth=1.4, foreground="0.3"), Normal()]  # white lines show on any background
+
+
+def draw_cameras(study):
+    """The cameras from above, a panel for each calibration file (three at most).
+
+    Parameters
+    ----------
+    study : pandas.DataFrame
+
+    Returns
+    -------
+    fig : matplotlib Figure or None
+        None where no recording is calibrated.
+    places : pandas.DataFrame
+        calibration, view, x_m, z_m, height_m, field_of_view_deg (horizontal).
+    """
+    files = [Path(path) for path in dict.fromkeys(study.calibration) if path][:3]
+    places = pd.DataFrame([row for path in files for row in _places(path)])
+    if places.empty:
+        return None, places
+    fig, axes = plt.subplots(1, len(files), figsize=(TWO_COLUMNS, 3.2), squeeze=False)
+    colours = view_colours(places["view"].unique())
+    for axis, (name, group) in zip(axes[0], places.groupby("calibration"), strict=True):
+        axis.plot([0, 0], [-_HALF_WALK_M, _HALF_WALK_M], color="0.7", linewidth=6, solid_capstyle="butt", zorder=0)
+        for camera in group.itertuples():
+            half = np.radians(camera.field_of_view_deg / 2)
+            heading = np.arctan2(camera.forward_x, camera.forward_z)
+            edges = [(np.cos(heading + s * half), np.sin(heading + s * half)) for s in (-1, 1)]
+            seen = np.array([(0, 0), *edges]) * 1.3 * np.hypot(camera.x_m, camera.z_m) + (camera.z_m, camera.x_m)
+            axis.fill(*seen.T, color=colours[camera.view], alpha=0.12, linewidth=0)
+            axis.plot(camera.z_m, camera.x_m, "o", color=colours[camera.view])
+            axis.annotate(camera.view, (camera.z_m, camera.x_m), textcoords="offset points", xytext=(0, 6), ha="center")
+        axis.set(xlabel="z, towards the first view (m)", aspect="equal", title=name if len(files) > 1 else "")
+    axes[0, 0].set_ylabel("x, along the walk (m)")
+    return fig, places.drop(columns=["forward_x", "forward_z"])
+
+
+def _places(path):
+    """Where each camera of a calibration file stands and looks."""
+    for view, camera in json.loads(path.read_text(encoding="utf-8")).items():
+        R, t, K = (np.array(camera[key], float) for key in ("R", "t", "K"))
+        x, y, z = -R.T @ t
+        yield {
+            "calibration": path.stem,
+            "view": view,
+            "x_m": x,
+            "z_m": z,
+            "height_m": y,
+            "field_of_view_deg": 2 * np.degrees(np.arctan(camera["width_px"] / 2 / K[0, 0])),
+            "forward_x": R[2, 0],
+            "forward_z": R[2, 2],
+        }
+
+
+def draw_samples(study, *, shares=(0.2, 0.5, 0.8)):
+    """Frames of every view of the first trial, with known keypoints and masks drawn on them; the first one whole.
+
+    The leg that faces the camera is coloured, the other one grey; hollow points are hidden from the camera.
+
+    Parameters
+    ----------
+    study : pandas.DataFrame
+    shares : sequence of float
+        Of the recording's length, 0 to 1.
+
+    Returns
+    -------
+    fig : matplotlib Figure
+    points : pandas.DataFrame
+        view, frame, keypoint, x_px, y_px, visibility (2 visible, 1 hidden, NaN where the source does not say).
+    """
+    first = study[(study.participant == study.participant[0]) & (study.trial == study.trial[0])]
+    shape = float(first.height_px.max() / first.width_px.max()) if first.width_px.notna().all() else 9 / 16
+    size = (TWO_COLUMNS, TWO_COLUMNS / len(shares) * min(shape, 1.5) * len(first) + 0.2)
+    fig, axes = plt.subplots(len(first), len(shares), figsize=size, squeeze=False)
+    rows = []
+    for line, (_, row) in zip(axes, first.iterrows(), strict=True):
+        known, visibility = _known_points(row)
+        length = len(known.time) if known is not None else probe(row.video).frames
+        frames = [int(share * (length - 1)) for share in shares]
+        images = read_selected(row.video, frames) if row.video else [None] * len(frames)
+        masks = _masks(row)
+        for axis, frame, image in zip(line, frames, images, strict=True):
+            _draw_frame(axis, row, image, masks[frame] if masks is not None else None)
+            if known is not None:
+                drawn = _draw_points(axis, row, known.isel(time=frame), visibility, frame)
+                rows += drawn
+                if axis is not line[0]:
+                    _zoom(axis, drawn)
+        line[0].set_ylabel(f"{row.view}, {row.direction}")
+    return fig, pd.DataFrame(rows, columns=["view", "frame", "keypoint", "x_px", "y_px", "visibility"])
+
+
+def _known_points(row):
+    """Tracks to draw, and the visibility of their points (time, keypoint) where the truth knows it."""
+    if row.truth:
+        truth = load_truth(row.truth)
+        tracks = truth_tracks(truth, row.view, "gait11")
+        return tracks, truth.visibility.sel(view=row.view).sel(point=tracks.keypoints.values)
+    return (load_tracks(row.tracks), None) if row.tracks else (None, None)
+
+
+def _masks(row):
+    path = Path(row.video).parents[1] / "masks" / f"{recording_name(row)}.npz" if row.video else None
+    return load_masks(path, int(row.width_px)) if path is not None and path.is_file() else None
+
+
+def _draw_frame(axis, row, image, mask):
+    if image is not None:
+        axis.imshow(image)
+    if mask is not None:
+        axis.contour(mask, levels=[0.5], colors="yellow", linewidths=0.6)
+    axis.set(xticks=[], yticks=[], xlim=(0, row.width_px), ylim=(row.height_px, 0), aspect="equal")
+    axis.spines[:].set_visible(True)
+
+
+def _draw_points(axis, row, tracks, visibility, frame):
+    """Both legs and the neck of one frame; the rows of what was drawn."""
+    near = near_side(row)
+    sides = {"": ""} if has_one_leg(tracks) else {f"{'right' if near == 'left' else 'left'}_": "0.6", f"{near}_": ""}
+    names = set(map(str, tracks.keypoints.values))
+    position = tracks.position.isel(individuals=0)
+    rows = []
+    for prefix, grey in sides.items():
+        leg = [prefix + part for part in LEG if prefix + part in names]
+        x, y = position.sel(keypoints=leg).values
+        axis.plot(x, y, color=grey or "white", linewidth=0.8, path_effects=_OUTLINE)
+        for name, px, py in zip(leg, x, y, strict=True):
+            seen = np.nan if visibility is None else int(visibility.isel(time=frame).sel(point=name))
+            colour = grey or LIMB_COLOURS[name.removeprefix(prefix)]
+            axis.plot(px, py, "o", markersize=2.5, markeredgecolor=colour, color="none" if seen == 1 else colour)
+            rows.append((row.view, frame, name, px, py, seen))
+    if "neck" in names:
+        x, y = position.sel(keypoints="neck").values
+        axis.plot(x, y, "o", markersize=2.5, color=LIMB_COLOURS["neck"], markeredgecolor="white", markeredgewidth=0.4)
+        rows.append((row.view, frame, "neck", x, y, np.nan))
+    return rows
+
+
+def _zoom(axis, drawn):
+    """Show the person only: a square around the points, half as high again."""
+    places = np.array([(x, y) for _, _, _, x, y, _ in drawn if np.isfinite(x)])
+    if len(places) > 1:
+        (x, y), half = (places.max(0) + places.min(0)) / 2, 0.85 * np.ptp(places[:, 1])
+        axis.set(xlim=(x - half, x + half), ylim=(y + 0.85 * half, y - 1.15 * half))
+
+
+def draw_recordings(checks):
+    """Length and speed of every recording, a dot each, by view.
+
+    Parameters
+    ----------
+    checks : pandas.DataFrame
+        As `table.check_recordings` gives it.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    wanted = {"seconds": "length (s)", "speed_px_s": "speed along the walk (px/s)"}
+    shown = {name: label for name, label in wanted.items() if checks[name].notna().any()}
+    fig, axes = plt.subplots(1, len(shown), figsize=(TWO_COLUMNS * 0.4 * len(shown), 2.2), squeeze=False)
+    colours = view_colours(checks["view"].unique())
+    people = list(dict.fromkeys(checks.participant))
+    for axis, (name, label) in zip(axes[0], shown.items(), strict=True):
+        for number, view in enumerate(colours):
+            own = checks[checks["view"] == view]
+            place = own.participant.map(people.index) + 0.15 * (number - (len(colours) - 1) / 2)
+            axis.plot(place, own[name], "o", markersize=3, color=colours[view], alpha=0.7, label=view)
+        axis.set(xlabel="participant", ylabel=label)
+        axis.set_xticks(range(len(people)), [p.removeprefix("sub-") for p in people], rotation=90)
+        axis.set_ylim(bottom=0)
+    axes[0, 0].legend()
+    return fig

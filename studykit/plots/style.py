@@ -1,0 +1,101 @@
+"""One look for every figure of the study, and one way to save it."""
+
+import os
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
+
+ONE_COLUMN = 3.5  # width of one column, inches
+TWO_COLUMNS = 7.2  # width of two columns, inches
+
+# Okabe & Ito 2008: distinguishable with any colour vision.
+_PALETTE = {
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "black": "#000000",
+    "yellow": "#F0E442",
+}
+VIEW_COLOURS = (_PALETTE["blue"], _PALETTE["vermillion"], _PALETTE["green"], _PALETTE["purple"])
+LIMB_COLOURS = {
+    "neck": _PALETTE["black"],
+    "hip": _PALETTE["purple"],
+    "knee": _PALETTE["green"],
+    "ankle": _PALETTE["orange"],
+    "heel": _PALETTE["sky"],
+    "toe": _PALETTE["blue"],
+}
+_STYLE = {
+    "figure.dpi": 110,
+    "savefig.dpi": 150,
+    "figure.constrained_layout.use": True,
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.2,
+    "image.cmap": "viridis",
+    "svg.hashsalt": "studykit",  # the same figure gives the same file
+    "svg.fonttype": "none",
+}
+
+
+def use_style():
+    """Set the study's style for all figures that follow; in JupyterLab with twice the pixels, for fine screens."""
+    if "JPY_SESSION_NAME" in os.environ:  # set by the Jupyter server, not by papermill
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("retina")
+    mpl.rcParams.update(_STYLE)
+    mpl.rcParams["axes.prop_cycle"] = mpl.cycler(color=list(_PALETTE.values()))
+
+
+def epoch_axis(ax, history):
+    """The x axis of a training, from the start to the last epoch, whole epochs only."""
+    ax.set(xlabel="epoch", xlim=(0, 1.03 * history.epoch.max()))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def view_colours(views):
+    """Colours by view name, the same in every figure.
+
+    Parameters
+    ----------
+    views : sequence of str
+        View names; they are sorted, so C1 has the first colour everywhere.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    return dict(zip(sorted(views), VIEW_COLOURS, strict=False))
+
+
+def side_colour(keypoint, neither="black"):
+    """Blue for a keypoint of the person's own left, red for one of the right, a third colour for one of the middle."""
+    return {"left": VIEW_COLOURS[0], "right": VIEW_COLOURS[1]}.get(keypoint.partition("_")[0], neither)
+
+
+def picture_grid(count, columns, height):
+    """A figure with room for pictures, each row of `height` inches, and its axes (count,), without their frames."""
+    rows = -(-count // columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(TWO_COLUMNS, height * rows), squeeze=False)
+    for ax in axes.ravel():
+        ax.set_axis_off()
+    return fig, axes.ravel()[:count]
+
+
+def show_picture(ax, image, title="", *, fontsize=6, **options):
+    """A picture that fills its axes, whatever is drawn on it later; options are those of `imshow`."""
+    ax.imshow(image, **options)
+    ax.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
+    ax.set_title(title, fontsize=fontsize)

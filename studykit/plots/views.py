@@ -1,0 +1,136 @@
+"""Figures of the view network: labelled frames, training, errors, poses found.
+
+Each function returns a Matplotlib figure and the table of what it shows.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from studykit.plots.style import LIMB_COLOURS, TWO_COLUMNS, VIEW_COLOURS, picture_grid
+from studykit.skeletons import SKELETONS
+
+LIMBS = SKELETONS["gait6"].limbs
+
+
+def draw_stills(stills, keypoints, *, columns=4, whole=False):
+    """Labelled pictures side by side.
+
+    Parameters
+    ----------
+    stills : sequence of Still
+    keypoints : sequence of str
+    columns : int
+    whole : bool
+        Show the whole picture, else the surroundings of the labels.
+    """
+    fig, axes = picture_grid(len(stills), columns, 2.0 if whole else 2.4)
+    rows = []
+    for ax, still in zip(axes, stills, strict=True):
+        points = np.where(still.keypoints[:, 2:] > 0, still.keypoints[:, :2], np.nan)
+        _pose(ax, still.image, points, keypoints, margin_px=None if whole else 40)
+        ax.set_title(still.source.replace("_dir", "\ndir"), fontsize=5.5)
+        rows += [(still.source, name, *xy) for name, xy in zip(keypoints, points, strict=True)]
+    return fig, pd.DataFrame(rows, columns=["source", "keypoint", "x_px", "y_px"])
+
+
+def draw_history(history):
+    """Losses and the error on test frames over the steps of training."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.2))
+    for name, label in (("scores_loss", "score maps"), ("offsets_loss", "location refinement")):
+        left.semilogy(history.step, history[name], label=label)
+    left.set(xlabel="step", ylabel="loss on augmented training frames")
+    left.legend()
+    watched = history.dropna(subset=["test_error_px"])
+    right.plot(watched.step, watched.train_error_px, "o-", color=VIEW_COLOURS[0], markersize=3, label="training people")
+    right.plot(watched.step, watched.test_error_px, "o-", color=VIEW_COLOURS[1], markersize=3, label="unseen people")
+    right.set(xlabel="step", ylabel="median error, px", ylim=(0, None))
+    right.legend()
+    return fig, history
+
+
+def draw_examples(errors, stills, keypoints, *, count=8, columns=4):
+    """Found (dots) and labelled (crosses) keypoints of frames from the best to the worst.
+
+    Parameters
+    ----------
+    errors : pandas.DataFrame
+        As from `view_network.still_errors` on the same stills.
+    stills : StillSet
+    keypoints : sequence of str
+    count : int
+        Frames shown, evenly spaced in the order of their largest error.
+    """
+    worst = errors.groupby("source").error_px.max().sort_values(kind="stable")
+    chosen = worst.index[np.unique(np.linspace(0, len(worst) - 1, min(count, len(worst))).round().astype(int))]
+    by_source = {still.source: still for still in stills if still.source in set(chosen)}
+    fig, axes = picture_grid(len(chosen), columns, 2.4)
+    for ax, source in zip(axes, chosen, strict=True):
+        rows = errors[errors.source == source].set_index("keypoint").reindex(list(keypoints))
+        labels = rows[["label_x_px", "label_y_px"]].to_numpy()
+        _pose(ax, by_source[source].image, rows[["x_px", "y_px"]].to_numpy(), keypoints, labels=labels)
+        ax.set_title(f"largest error {worst[source]:.1f} px", fontsize=7)
+    return fig, errors[errors.source.isin(chosen)].reset_index(drop=True)
+
+
+def draw_poses(pictures, keypoints, *, columns=4, p_cutoff=0.6):
+    """Found poses on frames.
+
+    Parameters
+    ----------
+    pictures : sequence of (title, image, points (K, 3))
+        x, y, px, and confidence; points below `p_cutoff` are left out.
+    keypoints : sequence of str
+    """
+    fig, axes = picture_grid(len(pictures), columns, 2.4)
+    rows = []
+    for ax, (title, image, points) in zip(axes, pictures, strict=True):
+        shown = np.where(points[:, 2:] >= p_cutoff, points[:, :2], np.nan)
+        _pose(ax, image, shown, keypoints, margin_px=40)
+        ax.set_title(title, fontsize=7)
+        rows += [(title, name, *point) for name, point in zip(keypoints, points, strict=True)]
+    return fig, pd.DataFrame(rows, columns=["picture", "keypoint", "x_px", "y_px", "confidence"])
+
+
+def draw_error_shares(errors, keypoints, *, limit_px=8.0):
+    """Share of points within a distance of the truth, by keypoint.
+
+    Parameters
+    ----------
+    errors : pandas.DataFrame
+        Columns keypoint and error_px, a row a point.
+    """
+    fig, ax = plt.subplots(figsize=(TWO_COLUMNS / 2, 2.4))
+    distances = np.arange(0, 20.5, 0.5)
+    rows = []
+    for name in keypoints:
+        found = errors.error_px[errors.keypoint == name].to_numpy()
+        if not len(found):
+            continue
+        shares = [100 * np.mean(found <= distance) for distance in distances]
+        ax.plot(distances, shares, color=LIMB_COLOURS[name], label=name)
+        rows += [(name, distance, share) for distance, share in zip(distances, shares, strict=True)]
+    ax.axvline(limit_px, color="0.6", linewidth=0.8, linestyle=":")
+    ax.set(xlabel="distance from the truth, px", ylabel="points within it, %", xlim=(0, 20), ylim=(0, 101))
+    ax.legend(loc="lower right")
+    return fig, pd.DataFrame(rows, columns=["keypoint", "distance_px", "share_percent"])
+
+
+def _pose(ax, image, points, keypoints, *, labels=None, margin_px=40.0):
+    """A picture around a pose: found points as dots joined by lines, labels as crosses."""
+    names, points = list(keypoints), np.asarray(points, dtype=float)
+    ax.imshow(image)
+    for a, b in LIMBS:
+        if a in names and b in names:
+            ax.plot(*points[[names.index(a), names.index(b)]].T, color="white", linewidth=0.7)
+    for k, name in enumerate(names):
+        colour = LIMB_COLOURS[name]
+        ax.plot(*points[k], "o", color=colour, markersize=3.2, markeredgecolor="white", markeredgewidth=0.4)
+        if labels is not None:
+            ax.plot(*labels[k], "x", color=colour, markersize=5, markeredgewidth=1)
+    everything = points if labels is None else np.concatenate([points, labels])
+    low, high = np.array([-0.5, -0.5]), np.array(image.shape[1::-1]) - 0.5
+    if margin_px is not None and np.isfinite(everything).any():
+        low = np.maximum(low, np.nanmin(everything, axis=0) - margin_px)
+        high = np.minimum(high, np.nanmax(everything, axis=0) + margin_px)
+    ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]))

@@ -1,0 +1,1 @@
+"""From pixels to keypoints and masks: codecs, examples, training, families of networks, prediction, scores."""

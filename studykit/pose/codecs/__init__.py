@@ -1,0 +1,1 @@
+"""Keypoints as maps and back: each representation has `encode` beside `decode`."""

@@ -1,0 +1,277 @@
+"""The networks of paper 000: settings from which network, examples and reading follow, and people in pictures.
+
+A picture of any size and with any number of people goes through the network at several scales; the maps are averaged
+and read as people (`grouping`).
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from studykit.models.losses import MaskedMeanSquaredError
+from studykit.models.openpose import STAGES, STRIDE, openpose
+from studykit.pose import saved_networks
+from studykit.pose.codecs.affinity import affinity_fields, confidence_maps
+from studykit.pose.codecs.heatmaps import heatmap_peaks
+from studykit.pose.examples.crops import CropSettings, person_box
+from studykit.pose.grouping import group, limb_numbers
+from studykit.pose.scores.keypoints import shared_pck
+from studykit.skeletons import SKELETONS
+from studykit.stills import StillSet, warp_image, with_skeleton
+
+SKELETON_OF = {"coco18": "openpose18", "mpii15": "mpii15", "body25": "body25"}  # as paper 000 names them
+SMOOTH_PX = 3.0  # of maps before peaks are looked for, px of the network's image (published code)
+PAD_VALUE = 128  # grey beyond the picture's edge (paper 000, section 4)
+
+
+@dataclass(frozen=True)
+class Settings(CropSettings):
+    """Everything that a network, its examples and its reading depend on.
+
+    Attributes
+    ----------
+    skeleton : {"coco18", "mpii15", "body25"}
+    backbone, width, features, stages, normalise_all, batch_momentum
+        See `models.openpose`; stages 0: as published.
+    size_px : int
+        Width and height of training examples, a multiple of 8 (paper: 368).
+    box_px : int
+        Height to which pictures are scaled before people are looked for (paper: 368); people should then be about as
+        large as in training.
+    sigma_px, reach_px : float
+        Of the Gaussians, and of the fields to either side of a limb, network px (published: 7 and 8).
+    padding, zoom, rotation_deg, shift, flip, colour, blur_px, noise
+        See `crops.CropSettings`.
+    """
+
+    skeleton: str = "coco18"
+    backbone: str = "mobilenet"
+    width: float = 1.0
+    features: int = 128
+    stages: int = 0
+    normalise_all: bool = False
+    batch_momentum: float = 0.9
+    size_px: int = 368
+    box_px: int = 368
+    padding: float = 1.2
+    sigma_px: float = 7.0
+    reach_px: float = 8.0
+
+    def __post_init__(self):
+        if self.skeleton not in SKELETON_OF:
+            raise ValueError(f"skeleton: expected one of {', '.join(SKELETON_OF)}, got {self.skeleton!r}")
+        if self.size_px % STRIDE or self.size_px < 3 * STRIDE:
+            raise ValueError(f"size_px: expected a multiple of {STRIDE} from {3 * STRIDE}, got {self.size_px}")
+
+    @property
+    def size(self):
+        """Width and height of training examples, px."""
+        return self.size_px, self.size_px
+
+    @property
+    def keypoints(self):
+        """Names of the K keypoints."""
+        return SKELETONS[SKELETON_OF[self.skeleton]].keypoints
+
+    @property
+    def limbs(self):
+        """Pairs of keypoint numbers."""
+        return limb_numbers(SKELETONS[SKELETON_OF[self.skeleton]])
+
+    def build(self, weights=None):
+        """The network, its weights drawn from Keras's seed, or the backbone's from `weights`."""
+        return openpose(
+            len(self.keypoints),
+            len(self.limbs),
+            self.backbone,
+            width=self.width,
+            features=self.features,
+            stages=self.stages or None,
+            normalise_all=self.normalise_all,
+            batch_momentum=self.batch_momentum,
+            weights=weights,
+        )
+
+    def losses(self, model):
+        """Squared error of both branches after every stage (Cao et al. 2017, equation 5), as means over cells."""
+        return {name: MaskedMeanSquaredError() for name in model.output}
+
+    def encode(self, stills):
+        """Pictures of the examples' size, as from `pictures`, as the network's inputs and targets, by output."""
+        people = [still.keypoints.reshape(-1, len(self.keypoints), 3) for still in stills]
+        height, width = stills[0].image.shape[:2]
+        targets = {
+            "maps": np.stack([confidence_maps(p, height, width, sigma_px=self.sigma_px) for p in people]),
+            "pafs": np.stack([affinity_fields(p, self.limbs, height, width, reach_px=self.reach_px) for p in people]),
+        }
+        before = range(1, self.stages or STAGES[self.backbone])
+        every_stage = {f"{name}{n}": target for n in before for name, target in targets.items()}
+        return np.stack([still.image for still in stills]), every_stage | targets
+
+
+def pictures(*sets, keypoints, lacking=False):
+    """Stills, one a person, as stills with everybody, one a picture, kept in memory.
+
+    Parameters
+    ----------
+    *sets : StillSet
+        One after the other, such as people alone and scenes.
+    keypoints : sequence of str
+        Names of the K keypoints that each person shall have.
+    lacking : bool
+        Accept names that the stills do not have; the network then learns that they are nowhere.
+
+    Returns
+    -------
+    StillSet
+        With P K keypoints, those of one person after the other, named `left_knee#0`, ...; P is the greatest number of
+        people in a picture, and whoever is not there is unknown. The box encloses everybody.
+
+    Raises
+    ------
+    ValueError
+        Naming the keypoints that are lacking, unless `lacking`.
+    """
+    sets = [with_skeleton(stills, keypoints, lacking=lacking) for stills in sets]
+    groups = [[stills[n] for n in numbers] for stills in sets for numbers in stills.by_scene()]
+    most = max(map(len, groups))
+    return StillSet(
+        [_together(people, most) for people in groups], [f"{k}#{n}" for n in range(most) for k in keypoints]
+    )
+
+
+def _together(people, most):
+    """One still for the people of one picture."""
+    points = np.zeros((most, *people[0].keypoints.shape), np.float32)
+    points[: len(people)] = [person.keypoints for person in people]
+    boxes = np.array([person_box(person) for person in people])
+    low, high = boxes[:, :2].min(axis=0), (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
+    box = (*low.tolist(), *(high - low).tolist())
+    return replace(people[0], keypoints=points.reshape(-1, 3), box=box, mask=None)
+
+
+def multi_scale_maps(model, image, *, box_size=368, scales=(0.5, 1.0, 1.5, 2.0)):
+    """Mean of a network's maps of one picture at several scales (paper 000, section 4: scale search).
+
+    The picture is scaled to a height of `box_size` times each scale and padded to whole cells. The maps are brought to
+    the grid of the largest scale by bicubic interpolation. The network is one graph for all sizes.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As from `models.openpose.final_maps`.
+    image : ndarray (H, W, 3) uint8
+    box_size : float
+        px; the height of people that the network was trained with, and some room.
+    scales : sequence of float
+
+    Returns
+    -------
+    maps : ndarray (h, w, K + 1), fields : ndarray (h, w, 2 L)
+    stride : float
+        px of the picture a cell.
+    """
+    height, width = image.shape[:2]
+    zooms = [scale * box_size / height for scale in scales]
+    rows, columns = (max(3, -(-round(size * max(zooms)) // STRIDE)) for size in (height, width))
+    total = None
+    for zoom in zooms:
+        padded = [max(3, -(-round(size * zoom) // STRIDE)) * STRIDE for size in (width, height)]
+        matrix = np.array([[zoom, 0, (zoom - 1) / 2], [0, zoom, (zoom - 1) / 2]])
+        seen = warp_image(image, matrix, *padded, border=PAD_VALUE)
+        found = model.predict_on_batch(seen[None])
+        found = np.concatenate([np.asarray(found["maps"])[0], np.asarray(found["pafs"])[0]], axis=-1)
+        if zoom != max(zooms):
+            down, right = (
+                _between(n, m, zoom / max(zooms)) for n, m in zip((rows, columns), found.shape, strict=False)
+            )
+            found = np.einsum("rh,hwk,cw->rck", down, found, right, optimize=True)
+        total = found if total is None else total + found
+    maps, fields = np.split(total / len(zooms), [model.output["maps"].shape[-1]], axis=-1)
+    return maps, fields, STRIDE / max(zooms)
+
+
+def _between(cells, source_cells, ratio):
+    """Matrix (cells, source_cells) that interpolates a line of cells, each `ratio` source cells wide."""
+    at = ((np.arange(cells) + 0.5) * ratio - 0.5).astype(np.float32)
+    rows, columns = np.meshgrid(at, np.arange(source_cells, dtype=np.float32), indexing="ij")
+    one = np.eye(source_cells, dtype=np.float32)
+    return cv2.remap(one, columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def find_people(model, settings, image, *, box_size=None, scales=(1.0,), threshold=0.1, matching="optimal"):
+    """Everybody in a picture.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As from `models.openpose.final_maps`.
+    settings : Settings
+    image : ndarray (H, W, 3) uint8
+    box_size : float, optional
+        As in `multi_scale_maps`; the settings' if not given.
+    scales : sequence of float
+    threshold, matching
+        See `grouping.group`.
+
+    Returns
+    -------
+    people : ndarray (P, K, 3)
+        x, y in px of the picture and score; NaN, NaN, 0 where a keypoint was not found. The surest person first.
+    scores : ndarray (P,)
+    """
+    maps, fields, stride = multi_scale_maps(model, image, box_size=box_size or settings.box_px, scales=scales)
+    smooth_px = SMOOTH_PX * stride / STRIDE
+    return group(
+        maps, fields, settings.limbs, stride=stride, threshold=threshold, smooth_px=smooth_px, matching=matching
+    )
+
+
+def find_one(model, settings, image, *, box_size=None, scales=(1.0,)):
+    """The person of a picture that is known to hold one: the highest peak of each confidence map, without grouping.
+
+    Parameters
+    ----------
+    model, settings, image, box_size, scales
+        As in `find_people`.
+
+    Returns
+    -------
+    ndarray (K, 3)
+        x, y in px of the picture and height of the peak.
+    """
+    maps, _, stride = multi_scale_maps(model, image, box_size=box_size or settings.box_px, scales=scales)
+    return heatmap_peaks(maps[None, ..., :-1], stride=stride)[0]
+
+
+def validate(model, settings, stills):
+    """Loss on unseen people and PCK@0.2 of the joints that all networks share; for `training.fit`'s `watch`.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As from `models.openpose.final_maps`.
+    settings : Settings
+    stills : StillSet
+        One person a picture.
+
+    Returns
+    -------
+    dict
+        validation_loss, of the last stage, and validation_pck, as `find_one` reads people.
+    """
+    crops = [settings.crop(still)[0] for still in with_skeleton(stills, settings.keypoints)]
+    images, targets = settings.encode(crops)
+    outputs = model.predict_on_batch(images)
+    loss = sum(float(np.mean((outputs[name] - targets[name]) ** 2)) for name in outputs)
+    points = np.stack([find_one(model, settings, still.image) for still in stills])
+    return {
+        "validation_loss": loss,
+        "validation_pck": float(shared_pck(points, stills, settings.keypoints).pck.iloc[-1]),
+    }
+
+
+def load_network(folder):
+    """Model and settings of a network of notebook 30_train_openpose; see `saved_networks.load_network`."""
+    return saved_networks.load_network(folder, Settings, made_by="30_train_openpose")

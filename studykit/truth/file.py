@@ -1,0 +1,149 @@
+"""What is known exactly about a trial: one netCDF file beside the videos."""
+
+import numpy as np
+import xarray as xr
+
+from studykit.cameras import project
+from studykit.skeletons import POINTS, SKELETONS, convert
+from studykit.tracks import build_tracks, read_netcdf, write_netcdf
+
+OUTSIDE, OCCLUDED, VISIBLE = 0, 1, 2
+SIDES = ("left", "right")
+
+
+def build_truth(position_3d, cameras, fps, *, participant, trial, angles=None, joints=(), events=(), visibility=None):
+    """Truth of a trial.
+
+    Parameters
+    ----------
+    position_3d : ndarray (time, point, 3)
+        Every point of `skeletons.POINTS`, world, m; NaN where a source has no such point.
+    cameras : dict of str to Camera
+        As they really stood in this trial.
+    fps : float
+    participant : str
+    trial : int
+    angles : ndarray (time, side, joint), optional
+        Flexion, deg, left then right.
+    joints : sequence of str
+        Names of the angles.
+    events : sequence of (time s, side, "heel_strike" or "toe_off")
+    visibility : dict of str to ndarray (time, point), optional
+        Without it, every point inside an image counts as visible.
+
+    Returns
+    -------
+    xarray.Dataset
+        `position_3d`, `keypoints`, `visibility`, `camera_matrix`, `angles`, `event_time`, `event_side`, `event_name`.
+    """
+    position_3d = np.asarray(position_3d, float)
+    views = list(cameras)
+    width, height = (getattr(cameras[views[0]], name) for name in ("width_px", "height_px"))
+    keypoints = np.stack([project(camera, position_3d) for camera in cameras.values()])
+    inside = inside_image(keypoints, width, height)
+    seen = np.full(inside.shape, VISIBLE) if visibility is None else np.stack([visibility[v] for v in views])
+    if angles is None:
+        angles = np.empty((len(position_3d), 2, 0))
+    truth = xr.Dataset(
+        {
+            "position_3d": (("time", "point", "axis"), position_3d),
+            "keypoints": (("view", "time", "point", "space"), keypoints),
+            "visibility": (("view", "time", "point"), np.where(inside, seen, OUTSIDE).astype(np.int8)),
+            "camera_matrix": (("view", "row", "column"), np.stack([c.matrix for c in cameras.values()])),
+            "angles": (("time", "side", "joint"), np.asarray(angles, float)),
+            "event_time": ("event", np.array([time for time, _, _ in events], float)),
+            "event_side": ("event", np.array([side for _, side, _ in events], dtype=object)),
+            "event_name": ("event", np.array([name for _, _, name in events], dtype=object)),
+        },
+        coords={
+            "time": np.arange(len(position_3d)) / fps,
+            "point": list(POINTS),
+            "axis": ["x", "y", "z"],
+            "space": ["x", "y"],
+            "view": views,
+            "side": list(SIDES),
+            "joint": np.array(list(joints), dtype=object),
+        },
+        attrs={
+            "fps": float(fps),
+            "width_px": int(width),
+            "height_px": int(height),
+            "participant": participant,
+            "trial": int(trial),
+            "views": ",".join(views),
+        },
+    )
+    truth.position_3d.attrs["unit"] = "m"
+    truth.keypoints.attrs["unit"] = "px"
+    truth.angles.attrs["unit"] = "deg"
+    truth.event_time.attrs["unit"] = "s"
+    return truth
+
+
+def inside_image(keypoints, width_px, height_px):
+    """Whether points (..., 2) lie on a pixel of the image."""
+    x, y = keypoints[..., 0], keypoints[..., 1]
+    return (x >= -0.5) & (x < width_px - 0.5) & (y >= -0.5) & (y < height_px - 0.5)
+
+
+def save_truth(truth, path):
+    """Write a truth file, whole or not at all."""
+    write_netcdf(truth, path)
+
+
+def load_truth(path):
+    """Read a truth file, wholly into memory.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no truth file.
+    """
+    truth = read_netcdf(path, "truth")
+    missing = [name for name in ("position_3d", "keypoints", "visibility", "camera_matrix") if name not in truth]
+    if missing:
+        raise ValueError(f"{path}: expected a truth file with {', '.join(missing)}, got {list(truth.data_vars)}")
+    return truth
+
+
+def truth_tracks(truth, view, skeleton_name):
+    """The exact keypoints of one view as tracks.
+
+    Parameters
+    ----------
+    truth : xarray.Dataset
+    view : str
+    skeleton_name : str
+        Key of `skeletons.SKELETONS`; gait6 needs a side: take gait11 and `tracks.select_side`.
+
+    Returns
+    -------
+    xarray.Dataset
+        In that view's original image, confidence 1; NaN and confidence 0 outside the image.
+
+    Raises
+    ------
+    ValueError
+        For an unknown view, or for gait6.
+    """
+    views = [str(name) for name in truth.view.values]
+    if view not in views:
+        raise ValueError(f"view: expected one of {views}, got {view!r}")
+    if skeleton_name == "gait6":
+        raise ValueError("skeleton_name: expected one with both sides, got 'gait6'; take gait11, then select_side")
+    names = SKELETONS[skeleton_name].keypoints
+    one = truth.sel(view=view)
+    points = np.where((one.visibility.values > OUTSIDE)[..., None], one.keypoints.values, np.nan)
+    points = convert(points, [str(name) for name in one.point.values], names)
+    return build_tracks(
+        points.transpose(0, 2, 1),
+        np.isfinite(points).all(-1).astype(float),
+        names,
+        truth.attrs["fps"],
+        width_px=truth.attrs["width_px"],
+        height_px=truth.attrs["height_px"],
+        source_software="gaitlab truth",
+        mirrored=False,
+    )

@@ -1,0 +1,1 @@
+"""Views to play with in JupyterLab, and the labeller."""

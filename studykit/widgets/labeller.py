@@ -1,0 +1,138 @@
+"""Labelling frames in a notebook: click the keypoints in order; every click is saved as DeepLabCut would have it.
+
+The widget's script (`widgets/labeller.js`) shows the frame, zooms, and says what the user did; what that means is
+decided here, so that it can be used and tested without a browser.
+"""
+
+from pathlib import Path
+
+import anywidget
+import cv2
+import numpy as np
+import pandas as pd
+import traitlets
+
+from studykit.datasets.labels import GAIT6, read_collected, save_labels
+from studykit.plots.style import LIMB_COLOURS
+from studykit.video import read_selected
+
+_HERE = Path(__file__).parent
+_OTHER_COLOUR = "#D55E00"  # of keypoints that have none of their own
+
+
+class Labeller(anywidget.AnyWidget):
+    """A widget that shows one frame after the other; a click sets the next keypoint.
+
+    Parameters
+    ----------
+    study : pandas.DataFrame
+        Study table.
+    frames : pandas.DataFrame
+        As from `draw_frames`.
+    path : path-like
+        DeepLabCut's `CollectedData_*.csv`; what it holds already is shown and kept, and every change is written to it.
+    keypoints : sequence of str
+        In the order in which they are clicked.
+
+    Raises
+    ------
+    ValueError
+        If the file is there but holds other labels.
+    """
+
+    _esm = _HERE / "labeller.js"
+    _css = _HERE / "labeller.css"
+    image = traitlets.Bytes().tag(sync=True)  # JPEG
+    size = traitlets.List([1, 1]).tag(sync=True)  # of the frame, px
+    keypoints = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    colours = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    points = traitlets.List().tag(sync=True)  # of this frame: [x, y], px, or None for each keypoint
+    current = traitlets.Int(0).tag(sync=True)  # the keypoint that the next click sets; their number: the frame is done
+    status = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, study, frames, path, keypoints=GAIT6):
+        """Show the first frame without labels."""
+        super().__init__()
+        self.keypoints = list(keypoints)
+        self.colours = [LIMB_COLOURS.get(name, _OTHER_COLOUR) for name in keypoints]
+        self.path = Path(path)
+        self.frames = frames[["recording", "video", "frame"]].reset_index(drop=True)
+        if self.path.exists():
+            known = read_collected(self.path, study, keypoints)
+            self.frames = pd.concat([self.frames, known[["recording", "video", "frame"]]], ignore_index=True)
+            self.frames = self.frames.drop_duplicates(["recording", "frame"], ignore_index=True)
+        columns = [f"{name}_{axis}" for name in keypoints for axis in "xy"]
+        self._labels = self.frames.assign(**dict.fromkeys(columns, np.nan))
+        if self.path.exists():
+            rows = self._labels.set_index(["recording", "frame"])
+            rows.update(known.set_index(["recording", "frame"])[columns])
+            self._labels[columns] = rows[columns].to_numpy()
+        self._columns, self.index = columns, 0
+        unlabelled = np.flatnonzero(self._labels[columns].isna().all(axis=1))
+        self.on_msg(self._heard)
+        self.show(unlabelled[0] if len(unlabelled) else 0)
+
+    @property
+    def labels(self):
+        """Table of labels (`studykit.datasets.labels`) of the frames that have any."""
+        return self._labels.dropna(how="all", subset=self._columns).reset_index(drop=True)
+
+    def show(self, index):
+        """Go to one of the drawn frames, by its place among them."""
+        self.index = int(np.clip(index, 0, len(self.frames) - 1))
+        row = self.frames.iloc[self.index]
+        (frame,) = read_selected(row.video, [row.frame])
+        xy = self._labels.loc[self.index, self._columns].to_numpy(float).reshape(-1, 2)
+        known = np.isfinite(xy).all(axis=1)
+        with self.hold_sync():
+            self.size = [frame.shape[1], frame.shape[0]]
+            self.points = [[float(x), float(y)] if there else None for (x, y), there in zip(xy, known, strict=True)]
+            self.current = len(known) if known.any() else 0
+            self.image = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
+            self._tell()
+
+    def click(self, x, y):
+        """Put the current keypoint at (x, y), px of the frame, and go on to the next; outside the frame: nothing."""
+        if self.current < len(self.keypoints) and 0 <= x + 0.5 <= self.size[0] and 0 <= y + 0.5 <= self.size[1]:
+            self._set(self.current, [float(x), float(y)])
+            self.current += 1
+            self._tell()
+
+    def skip(self):
+        """Leave the current keypoint without a label and go on to the next."""
+        if self.current < len(self.keypoints):
+            self._set(self.current, None)
+            self.current += 1
+            self._tell()
+
+    def undo(self):
+        """Take back the keypoint before the current one."""
+        if self.current > 0:
+            self.current -= 1
+            self._set(self.current, None)
+            self._tell()
+
+    def choose(self, keypoint):
+        """Let the next click set this keypoint, by its number."""
+        self.current = int(keypoint)
+        self._tell()
+
+    def _set(self, k, point):
+        self.points = [*self.points[:k], point, *self.points[k + 1 :]]
+        self._labels.loc[self.index, self._columns[2 * k : 2 * k + 2]] = [np.nan, np.nan] if point is None else point
+        if len(self.labels):
+            save_labels(self.labels, self.path, self.size)
+        else:
+            self.path.unlink(missing_ok=True)
+
+    def _tell(self):
+        row, k, here = self.frames.iloc[self.index], self.current, f"Frame {self.index + 1} of {len(self.frames)}"
+        wanted = f"click the {self.keypoints[k]}" if k < len(self.keypoints) else "go on, or choose a keypoint above"
+        saved = f"{len(self.labels)} frames with labels, saved in {self.path.name}"
+        self.status = f"{here}: {row.recording}, frame {row.frame}; {wanted}. {saved}"
+
+    def _heard(self, _widget, message, _buffers):
+        """What the script says: which button, key or place."""
+        what = {"click": self.click, "skip": self.skip, "undo": self.undo, "choose": self.choose}
+        what |= {"next": lambda: self.show(self.index + 1), "previous": lambda: self.show(self.index - 1)}
+        what[message.pop("do")](**message)

@@ -1,0 +1,1 @@
+"""Configuration, parameters, plan, execution, provenance, expected results, benchmarks."""
