@@ -1,1 +1,5 @@
-"""One style; figures by subject. Each function returns a Matplotlib figure and the table of what it shows."""
+"""Figures by subject, under one style, which holds from the first import of this room."""
+
+from studykit.plots.style import use_style
+
+use_style()

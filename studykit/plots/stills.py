@@ -3,13 +3,12 @@
 Each function returns a Matplotlib figure and the table of what it shows. The person's left is blue, the right red.
 """
 
-import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from studykit.plots.style import TWO_COLUMNS, VIEW_COLOURS, picture_grid, show_picture, side_colour
-from studykit.skeletons import SKELETONS
+from studykit.plots.skeletons import draw_outline, draw_skeleton
+from studykit.plots.style import TWO_COLUMNS, VIEW_COLOURS, picture_grid, show_picture
 
 _SEEN = {"seen": VIEW_COLOURS[0], "occluded": VIEW_COLOURS[3], "unknown or outside": "0.85"}
 
@@ -32,30 +31,10 @@ def draw_stills(pictures, keypoints, *, columns=6, titles=None):
     for ax, people, title in zip(axes, pictures, titles, strict=True):
         show_picture(ax, people[0].image, title, fontsize=5.5)
         for person in people:
-            _draw_person(ax, person, list(keypoints))
+            draw_outline(ax, person.mask)
+            draw_skeleton(ax, person.keypoints, keypoints, occluded=person.keypoints[:, 2] == 1, size=2, width=0.8)
             table += [(person.source, n, *point) for n, point in zip(keypoints, person.keypoints, strict=True)]
     return fig, pd.DataFrame(table, columns=["source", "keypoint", "x_px", "y_px", "visibility"])
-
-
-def _draw_person(ax, still, names):
-    if still.mask is not None and still.mask.any() and not still.mask.all():
-        outlines, _ = cv2.findContours(still.mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        for outline in outlines:
-            ax.fill(*cv2.approxPolyDP(outline, 0.7, closed=True)[:, 0].T, fill=False, edgecolor="yellow", linewidth=0.5)
-    points = np.where(still.keypoints[:, 2:] > 0, still.keypoints[:, :2], np.nan)
-    for a, b in _limbs(names):
-        ax.plot(*points[[names.index(a), names.index(b)]].T, color=side_colour(b), linewidth=0.8)
-    colours = [side_colour(name) for name in names]
-    faces = [c if seen == 2 else "white" for c, seen in zip(colours, still.keypoints[:, 2], strict=True)]
-    ax.scatter(*points.T, s=4, c=faces, edgecolors=colours, linewidths=0.5, zorder=3)
-
-
-def _limbs(names):
-    """Limbs of the first skeleton whose joints are all there, nothing if none fits."""
-    for skeleton in (SKELETONS[name] for name in ("body25", "mpii16", "lsp14", "coco17", "gait11")):
-        if set(skeleton.keypoints) <= set(names):
-            return skeleton.limbs
-    return ()
 
 
 def draw_visibility(shares):

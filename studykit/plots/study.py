@@ -6,20 +6,19 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.patheffects import Normal, Stroke
+import xarray as xr
+from matplotlib.axes import Axes
 
 from studykit.gait.views import has_one_leg
 from studykit.gaitlab import load_masks, load_truth, truth_tracks
-from studykit.plots.style import LIMB_COLOURS, TWO_COLUMNS, view_colours
+from studykit.plots.skeletons import draw_skeleton
+from studykit.plots.style import TWO_COLUMNS, view_colours
 from studykit.skeletons import LEG
-from studykit.study import near_side, recording_name
+from studykit.study import Recording, recordings
 from studykit.tracks import load_tracks
 from studykit.video import probe, read_selected
 
 _HALF_WALK_M = 2.5
-
-
-_OUTLINE = [Stroke(linewidth=1.4, foreground="0.3"), Normal()]  # white lines show on any background
 
 
 def draw_cameras(study):
@@ -96,7 +95,7 @@ def draw_samples(study, *, shares=(0.2, 0.5, 0.8)):
     size = (TWO_COLUMNS, TWO_COLUMNS / len(shares) * min(shape, 1.5) * len(first) + 0.2)
     fig, axes = plt.subplots(len(first), len(shares), figsize=size, squeeze=False)
     rows = []
-    for line, (_, row) in zip(axes, first.iterrows(), strict=True):
+    for line, row in zip(axes, recordings(first), strict=True):
         known, visibility = _known_points(row)
         length = len(known.time) if known is not None else probe(row.video).frames
         frames = [int(share * (length - 1)) for share in shares]
@@ -123,7 +122,7 @@ def _known_points(row):
 
 
 def _masks(row):
-    path = Path(row.video).parents[1] / "masks" / f"{recording_name(row)}.npz" if row.video else None
+    path = Path(row.video).parents[1] / "masks" / f"{row.name}.npz" if row.video else None
     return load_masks(path, int(row.width_px)) if path is not None and path.is_file() else None
 
 
@@ -136,26 +135,25 @@ def _draw_frame(axis, row, image, mask):
     axis.spines[:].set_visible(True)
 
 
-def _draw_points(axis, row, tracks, visibility, frame):
+def _draw_points(
+    axis: Axes, row: Recording, tracks: xr.Dataset, visibility: xr.DataArray | None, frame: int
+) -> list[tuple]:
     """Both legs and the neck of one frame; the rows of what was drawn."""
-    near = near_side(row)
-    sides = {"": ""} if has_one_leg(tracks) else {f"{'right' if near == 'left' else 'left'}_": "0.6", f"{near}_": ""}
-    names = set(map(str, tracks.keypoints.values))
-    position = tracks.position.isel(individuals=0)
-    rows = []
-    for prefix, grey in sides.items():
+    far = {"left": "right_", "right": "left_"}[row.near_side]
+    sides = {"": None} if has_one_leg(tracks) else {far: "0.6", f"{row.near_side}_": None}
+    position = tracks.position.isel(individuals=0, drop=True).transpose("keypoints", "space")
+    names, rows = [str(name) for name in tracks.keypoints.values], []
+    for prefix, colour in sides.items():
         leg = [prefix + part for part in LEG if prefix + part in names]
-        x, y = position.sel(keypoints=leg).values
-        axis.plot(x, y, color=grey or "white", linewidth=0.8, path_effects=_OUTLINE)
-        for name, px, py in zip(leg, x, y, strict=True):
-            seen = np.nan if visibility is None else int(visibility.isel(time=frame).sel(point=name))
-            colour = grey or LIMB_COLOURS[name.removeprefix(prefix)]
-            axis.plot(px, py, "o", markersize=2.5, markeredgecolor=colour, color="none" if seen == 1 else colour)
-            rows.append((row.view, frame, name, px, py, seen))
+        points = position.sel(keypoints=leg).values
+        seen = [np.nan if visibility is None else int(visibility.isel(time=frame).sel(point=name)) for name in leg]
+        parts = [name.removeprefix(prefix) for name in leg]
+        draw_skeleton(axis, points, parts, colour=colour, occluded=np.equal(seen, 1), size=2.5)
+        rows += [(row.view, frame, name, *xy, v) for name, xy, v in zip(leg, points, seen, strict=True)]
     if "neck" in names:
-        x, y = position.sel(keypoints="neck").values
-        axis.plot(x, y, "o", markersize=2.5, color=LIMB_COLOURS["neck"], markeredgecolor="white", markeredgewidth=0.4)
-        rows.append((row.view, frame, "neck", x, y, np.nan))
+        points = position.sel(keypoints=["neck"]).values
+        draw_skeleton(axis, points, ["neck"], size=2.5)
+        rows.append((row.view, frame, "neck", *points[0], np.nan))
     return rows
 
 

@@ -1,10 +1,19 @@
-"""One look for every figure of the study, and one way to save it."""
+"""One look for every figure of the study: sizes, colours, widths."""
 
-import os
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+if TYPE_CHECKING:
+    from seaborn.axisgrid import Grid
 
 ONE_COLUMN = 3.5  # width of one column, inches
 TWO_COLUMNS = 7.2  # width of two columns, inches
@@ -49,23 +58,42 @@ _STYLE = {
 }
 
 
-def use_style():
-    """Set the study's style for all figures that follow; in JupyterLab with twice the pixels, for fine screens."""
-    if "JPY_SESSION_NAME" in os.environ:  # set by the Jupyter server, not by papermill
-        from matplotlib_inline.backend_inline import set_matplotlib_formats
-
-        set_matplotlib_formats("retina")
+def use_style() -> None:
+    """Set the study's style for all figures that follow; importing `studykit.plots` does so."""
     mpl.rcParams.update(_STYLE)
+    # Seaborn takes its colours from here, too.
     mpl.rcParams["axes.prop_cycle"] = mpl.cycler(color=list(_PALETTE.values()))
+    warnings.filterwarnings("ignore", "The figure layout has changed to tight")  # seaborn's; `study_grid` mends it
 
 
-def epoch_axis(ax, history):
+def study_grid(grid: "Grid", height: float, *, width: float = TWO_COLUMNS, titles: str = "{col_name}") -> Figure:
+    """The figure of a seaborn grid (`relplot`, `catplot`, `FacetGrid`) in the study's size, titles and layout.
+
+    Parameters
+    ----------
+    grid : seaborn Grid
+    height, width : float
+        Of the whole figure, inches.
+    titles : str
+        Of the panels, as `FacetGrid.set_titles` takes it; "" for none.
+    """
+    fig = grid.figure
+    fig.set_size_inches(width, height)
+    fig.set_layout_engine("constrained")
+    if hasattr(grid, "set_titles"):
+        grid.set_titles(titles)
+    if grid.legend is not None:
+        grid.legend.set_loc("outside right center")
+    return fig
+
+
+def epoch_axis(ax: Axes, history: pd.DataFrame) -> None:
     """The x axis of a training, from the start to the last epoch, whole epochs only."""
     ax.set(xlabel="epoch", xlim=(0, 1.03 * history.epoch.max()))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def view_colours(views):
+def view_colours(views: Iterable[str]) -> dict[str, str]:
     """Colours by view name, the same in every figure.
 
     Parameters
@@ -80,12 +108,16 @@ def view_colours(views):
     return dict(zip(sorted(views), VIEW_COLOURS, strict=False))
 
 
-def side_colour(keypoint, neither="black"):
-    """Blue for a keypoint of the person's own left, red for one of the right, a third colour for one of the middle."""
-    return {"left": VIEW_COLOURS[0], "right": VIEW_COLOURS[1]}.get(keypoint.partition("_")[0], neither)
+def keypoint_colour(keypoint: str, neither: str = "black") -> str:
+    """Blue for a keypoint of the person's own left, red for one of the right; of gait6, each its own."""
+    sides = {"left": VIEW_COLOURS[0], "right": VIEW_COLOURS[1]}
+    return sides.get(keypoint.partition("_")[0]) or LIMB_COLOURS.get(keypoint, neither)
 
 
-def picture_grid(count, columns, height):
+side_colour = keypoint_colour  # until all have gone over
+
+
+def picture_grid(count: int, columns: int, height: float) -> tuple[Figure, np.ndarray]:
     """A figure with room for pictures, each row of `height` inches, and its axes (count,), without their frames."""
     rows = -(-count // columns)
     fig, axes = plt.subplots(rows, columns, figsize=(TWO_COLUMNS, height * rows), squeeze=False)
@@ -94,7 +126,7 @@ def picture_grid(count, columns, height):
     return fig, axes.ravel()[:count]
 
 
-def show_picture(ax, image, title="", *, fontsize=6, **options):
+def show_picture(ax: Axes, image: np.ndarray, title: str = "", *, fontsize: float = 6, **options) -> None:
     """A picture that fills its axes, whatever is drawn on it later; options are those of `imshow`."""
     ax.imshow(image, **options)
     ax.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))

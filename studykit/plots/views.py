@@ -7,10 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from studykit.plots.skeletons import draw_skeleton
 from studykit.plots.style import LIMB_COLOURS, TWO_COLUMNS, VIEW_COLOURS, picture_grid
-from studykit.skeletons import SKELETONS
-
-LIMBS = SKELETONS["gait6"].limbs
 
 
 def draw_stills(stills, keypoints, *, columns=4, whole=False):
@@ -118,16 +116,8 @@ def draw_error_shares(errors, keypoints, *, limit_px=8.0):
 
 def _pose(ax, image, points, keypoints, *, labels=None, margin_px=40.0):
     """A picture around a pose: found points as dots joined by lines, labels as crosses."""
-    names, points = list(keypoints), np.asarray(points, dtype=float)
     ax.imshow(image)
-    for a, b in LIMBS:
-        if a in names and b in names:
-            ax.plot(*points[[names.index(a), names.index(b)]].T, color="white", linewidth=0.7)
-    for k, name in enumerate(names):
-        colour = LIMB_COLOURS[name]
-        ax.plot(*points[k], "o", color=colour, markersize=3.2, markeredgecolor="white", markeredgewidth=0.4)
-        if labels is not None:
-            ax.plot(*labels[k], "x", color=colour, markersize=5, markeredgewidth=1)
+    draw_skeleton(ax, points, keypoints, labels=labels, size=2.6, width=0.7)
     everything = points if labels is None else np.concatenate([points, labels])
     low, high = np.array([-0.5, -0.5]), np.array(image.shape[1::-1]) - 0.5
     if margin_px is not None and np.isfinite(everything).any():

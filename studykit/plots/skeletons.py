@@ -1,0 +1,83 @@
+"""People drawn on pictures: joints, limbs, labels and the outline of a mask."""
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patheffects import Normal, Stroke
+
+from studykit.plots.style import keypoint_colour
+from studykit.skeletons import LEG, SKELETONS
+
+_OUTLINE = [Stroke(linewidth=1.4, foreground="0.3"), Normal()]  # white lines show on any background
+
+
+def limbs_of(keypoints: tuple[str, ...] | list[str]) -> tuple[tuple[str, str], ...]:
+    """Limbs of the largest skeleton whose keypoints are all there; of a leg, what there is of gait6."""
+    there = [skeleton for skeleton in SKELETONS.values() if set(skeleton.keypoints) <= set(keypoints)]
+    if there:
+        return max(there, key=lambda skeleton: len(skeleton.keypoints)).limbs
+    return tuple(limb for limb in SKELETONS["gait6"].limbs if set(limb) <= set(keypoints))
+
+
+def draw_skeleton(
+    ax: Axes,
+    points: np.ndarray,
+    keypoints: tuple[str, ...] | list[str],
+    *,
+    colour: str | None = None,
+    limbs: tuple[tuple[str, str], ...] | None = None,
+    occluded: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    size: float = 2.4,
+    width: float = 0.9,
+) -> None:
+    """One person: joints as dots, joined by limbs, hollow where occluded; labels as crosses.
+
+    The person's left is blue, the right red; the keypoints of gait6 have a colour each and white limbs.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    points : ndarray (K, 2) or (K, 3)
+        x and y, px, and visibility or confidence. Left out where a coordinate is NaN or the third value 0.
+    keypoints : sequence of str
+        Canonical names.
+    colour : str, optional
+        One for the whole person, such as to tell people apart.
+    limbs : sequence of (str, str), optional
+        Those of `limbs_of` if not given.
+    occluded : ndarray (K,) of bool, optional
+    labels : ndarray (K, 2) or (K, 3), optional
+        As `points`.
+    size, width : float
+        Of dots and lines, pt.
+    """
+    names, points = list(keypoints), _known(points)
+    for a, b in limbs_of(names) if limbs is None else limbs:
+        line = {"color": colour or keypoint_colour(b)}
+        if colour is None and b in LEG:
+            line = {"color": "white", "path_effects": _OUTLINE}
+        ax.plot(*points[[names.index(a), names.index(b)]].T, linewidth=width, solid_capstyle="round", **line)
+    colours = np.array([colour or keypoint_colour(name) for name in names], dtype=object)
+    hollow = np.zeros(len(names), bool) if occluded is None else np.asarray(occluded, bool)
+    faces, edges = np.where(hollow, "white", colours), np.where(hollow, colours, "white")
+    rims = np.where(hollow, 0.7, 0.25)
+    ax.scatter(*points.T, s=size**2, c=faces.tolist(), edgecolors=edges.tolist(), linewidths=rims, zorder=3)
+    if labels is not None:
+        ax.scatter(*_known(labels).T, s=(2 * size) ** 2, c=colours.tolist(), marker="x", linewidths=0.7, zorder=4)
+
+
+def _known(points: np.ndarray) -> np.ndarray:
+    """x and y (K, 2), NaN where the visibility or confidence is 0."""
+    points = np.array(points, dtype=float)
+    points[(points[:, 2:] == 0).any(axis=1), :2] = np.nan
+    return points[:, :2]
+
+
+def draw_outline(ax: Axes, mask: np.ndarray | None) -> None:
+    """The outline of a mask (H, W) of bool in yellow; nothing if there is none, or it is empty or full."""
+    if mask is None or not mask.any() or mask.all():
+        return
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    for outline in outlines:
+        ax.fill(*cv2.approxPolyDP(outline, 0.7, closed=True)[:, 0].T, fill=False, edgecolor="yellow", linewidth=0.5)
