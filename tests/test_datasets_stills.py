@@ -236,8 +236,8 @@ def test_coco_masks_of_every_kind_crowds_and_scenes(tmp_path):
     [
         ([coco_person(1, 8)], "annotation 1: expected one of the file's images, got 8"),
         ([coco_person(1, 7, keypoints=[1, 2, 2])], "annotation 1: expected 51 numbers for keypoints, got 3"),
-        ([coco_person(1, 7, keypoints=[0] * 51)], "expected people with keypoints, got none"),
-        ([{"id": 1, "image_id": 7, "bbox": [1, 2, 3, 4]}], r"got none of keypoints of annotations\[0\]"),
+        ([coco_person(1, 7, keypoints=[0] * 51)], "expected at least one person with keypoints, got none"),
+        ([{"id": 1, "image_id": 7, "bbox": [1, 2, 3, 4]}], r"annotations\[0\]: expected keypoints, got none"),
     ],
 )
 def test_annotations_that_are_none_of_coco_are_refused(tmp_path, rows, fault):

@@ -340,7 +340,10 @@ def test_coco_confidence_is_taken_where_it_is_one(tmp_path):
     with pytest.raises(ValueError, match=r"51 numbers a person \(coco17\), got \[3\]"):
         read_coco(path, *SIZE)
     path.write_text(json.dumps({"images": []}))
-    with pytest.raises(ValueError, match="expected COCO results"):
+    with pytest.raises(
+        ValueError,
+        match="expected a COCO file of results .*expected a valid list, got dict",
+    ):
         read_coco(path, *SIZE)
 
 

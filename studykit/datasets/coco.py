@@ -5,19 +5,19 @@ The official layout: `annotations/person_keypoints_<part>.json` and the images i
 
 import warnings
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 
 from studykit.datasets.fetch import require_images, require_source
 from studykit.datasets.still_files import read_image
-from studykit.files import read_json, refuse
+from studykit.files import refuse
+from studykit.formats.coco_json import Annotation, Image, annotations_of
 from studykit.skeletons import SKELETONS
 from studykit.stills import Made, Still, StillSet, mark_outside
 
-_NEEDED = {"images": ("id", "file_name", "width", "height"), "annotations": ("id", "image_id", "keypoints", "bbox")}
 
-
-def coco_stills(folder, part="train2017"):
+def coco_stills(folder: str | Path, part: str = "train2017") -> StillSet:
     """Annotated people of COCO; an image is read when a still of it is asked for.
 
     Crowd regions and people without keypoints are left out, and people whose box is empty too, which a warning says.
@@ -43,74 +43,46 @@ def coco_stills(folder, part="train2017"):
     file = f"annotations/person_keypoints_{part}.json"
     folder = require_source("coco", folder, part, file)
     images, people = _people(folder / file)
-    files = [images[row["image_id"]]["file_name"] for row in people]
+    files = [images[row.image_id].file_name for row in people]
     require_images(folder / part, files, "the images of all annotated people")
-    count = Counter(row["image_id"] for row in people)
-    names = [f"coco-{row['image_id']:012d}" for row in people]
-    scenes = [name if count[row["image_id"]] > 1 else "" for name, row in zip(names, people, strict=True)]
+    count = Counter(row.image_id for row in people)
+    names = [f"coco-{row.image_id:012d}" for row in people]
+    scenes = [name if count[row.image_id] > 1 else "" for name, row in zip(names, people, strict=True)]
 
-    def read(number):
-        row = people[number]
-        known = images[row["image_id"]]
-        image = read_image(folder / part / known["file_name"])
+    def read(number: int) -> Still:
+        row, path = people[number], folder / part / files[number]
+        known, image = images[row.image_id], read_image(path)
         height, width = image.shape[:2]
-        if (known["width"], known["height"]) != (width, height):
+        if (known.width, known.height) != (width, height):
             raise ValueError(
-                f"{folder / part / known['file_name']}: expected {known['width']} x {known['height']} px as annotated, "
-                f"got {width} x {height}; take the original image"
+                f"{path}: expected {known.width} x {known.height} px as annotated, got {width} x {height}; "
+                "take the original image"
             )
-        points = mark_outside(np.reshape(row["keypoints"], (-1, 3)).astype(np.float32), width, height)
-        source = f"coco {known['file_name']}, annotation {row['id']}"
-        mask = _mask(row.get("segmentation"), height, width)
-        return Still(image, points, mask, tuple(map(float, row["bbox"])), names[number], source, scenes[number])
+        points = mark_outside(np.reshape(row.keypoints, (-1, 3)).astype(np.float32), width, height)
+        mask = _mask(row.segmentation, height, width)
+        return Still(
+            image, points, mask, row.bbox, names[number], f"coco {path.name}, annotation {row.id}", scenes[number]
+        )
 
     return StillSet(Made(range(len(people)), read), SKELETONS["coco17"].keypoints, names, scenes)
 
 
-def _people(path):
+def _people(path: Path) -> tuple[dict[int, Image], list[Annotation]]:
     """Images by id, and the annotations of people with keypoints and an area."""
-    content = read_json(path, "unpack it again")
-    lacking = [key for key in ("images", "annotations", "categories") if key not in content]
-    lacking += [
-        f"{name} of {key}[{n}]"
-        for key, wanted in _NEEDED.items()
-        for n, row in enumerate(content.get(key, ()))
-        for name in wanted
-        if name not in row
-    ]
-    if lacking:
-        raise ValueError(
-            f"{path}: expected a COCO keypoint file, got none of {', '.join(lacking[:3])}; see cocodataset.org"
-        )
-    keypoints = next((category.get("keypoints") for category in content["categories"] if category["id"] == 1), None)
-    if tuple(keypoints or ()) != SKELETONS["coco17"].keypoints:
-        raise ValueError(
-            f"{path}: expected COCO's 17 keypoints of category 1, got {keypoints}; take person_keypoints_*.json"
-        )
-    images = {image["id"]: image for image in content["images"]}
-    people = [row for row in content["annotations"] if not row.get("iscrowd") and any(row["keypoints"][2::3])]
-    faults = [
-        f"annotation {row['id']}: expected one of the file's images, got {row['image_id']}"
-        for row in people
-        if row["image_id"] not in images
-    ]
-    faults += [
-        f"annotation {row['id']}: expected 51 numbers for keypoints, got {len(row['keypoints'])}"
-        for row in people
-        if len(row["keypoints"]) != 51
-    ]
-    if not people:
-        faults.append("expected people with keypoints, got none")
-    refuse(path, faults)
-    empty = [row["id"] for row in people if min(row["bbox"][2:]) <= 0]
+    content = annotations_of(path)
+    if content.keypoints != SKELETONS["coco17"].keypoints:
+        raise ValueError(f"{path}: expected COCO's 17 keypoints, got {content.keypoints}; take person_keypoints_*.json")
+    people = [row for row in content.annotations if row.labelled and any(row.keypoints[2::3])]
+    refuse(path, [f"annotation {row.id}: expected a box, got none" for row in people if row.bbox is None])
+    empty = [row.id for row in people if min(row.bbox[2:]) <= 0]
     if empty:
         warnings.warn(
             f"{path}: {len(empty)} people of zero area are left out, such as annotation {empty[0]}", stacklevel=3
         )
-    return images, [row for row in people if min(row["bbox"][2:]) > 0]
+    return {image.id: image for image in content.images}, [row for row in people if min(row.bbox[2:]) > 0]
 
 
-def _mask(segmentation, height, width):
+def _mask(segmentation: list | dict | None, height: int, width: int) -> np.ndarray | None:
     """Mask (height, width) of polygons, or of a run-length encoding, whole or compressed; None where there is none."""
     if not segmentation:
         return None

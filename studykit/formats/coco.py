@@ -1,10 +1,10 @@
 """COCO's keypoint results: one JSON list."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from studykit.formats.coco_json import results_of
 from studykit.formats.values import tracks_of
 from studykit.skeletons import SKELETONS
 
@@ -35,13 +35,7 @@ def read_coco(path, fps, width_px, height_px, *, person="best", gaps="refuse"):
     path = Path(path)
     if person not in ("best", "all"):
         raise ValueError(f"person: expected 'best' or 'all', got {person!r}")
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        people = [(int(r["image_id"]), float(r["score"]), np.array(r["keypoints"], dtype=float)) for r in rows]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path}: expected COCO results (a list with image_id, keypoints and score), got something else ({error!r})"
-        ) from error
+    people = [(row.image_id, row.score, np.array(row.keypoints)) for row in results_of(path)]
     names = SKELETONS["coco17"].keypoints
     wrong = {len(points) for _, _, points in people} - {3 * len(names)}
     if wrong or not people:
