@@ -42,26 +42,19 @@ def curves():
     )
 
 
-@pytest.mark.parametrize("shape", [(12, 7, 2), (5, 21, 2), (9, 4, 3)])
-def test_anova_equals_pingouin(shape):
-    # Oracle: pingouin 0.7 rm_anova, whose two-way epsilon is that of R's afex.
+@pytest.mark.parametrize("shape", [(12, 7, 2), (5, 21, 2), (9, 4, 3), (61, 101, 2)])
+def test_sums_of_squares_of_null_studies_equal_pingouin(shape):
+    # Oracle: pingouin 0.7 rm_anova, whose two-way epsilon is that of R's afex. The last shape is thesis 002's.
     values = np.random.default_rng(3).normal(size=shape).cumsum(1)
     values += np.random.default_rng(4).normal(size=(shape[0], 1, 1))
-    ours = anova.rm_anova(xr.DataArray(values, dims=("subject", "percent", "view"))).set_index("effect")
-    tables = {
-        size: pingouin.rm_anova(
-            long_table(values), dv="value", within=["time", "view"], subject="subject", effsize=size
-        ).set_index("Source")
-        for size in ("np2", "ng2")
-    }
-    names = {"perspective": "view", "time": "time", "interaction": "time * view"}
-    for effect, source in names.items():
-        theirs = tables["ng2"].loc[source]
-        wanted = [theirs[name] for name in ("F", "ddof1", "ddof2", "p_unc", "p_GG_corr", "eps", "ng2")]
-        wanted.append(tables["np2"].loc[source, "np2"])
-        got = ours.loc[effect, ["F", "df1", "df2", "p", "p_gg", "epsilon", "eta2_generalized", "eta2_partial"]]
-        np.testing.assert_allclose(got.to_numpy(float), wanted, rtol=1e-8, err_msg=effect)
-        np.testing.assert_allclose(ours.loc[effect, "df1_gg"], wanted[5] * wanted[1], rtol=1e-8)
+    table = anova.rm_anova(xr.DataArray(values, dims=("subject", "percent", "view"))).set_index("effect")
+    sizes = pingouin.rm_anova(long_table(values), "value", ["view", "time"], "subject", effsize="np2").np2
+    names = ["F", "df1", "df2", "p", "epsilon", "p_gg"]
+    for effect, ours in anova.f_tests(values).items():
+        np.testing.assert_allclose([ours[name] for name in names], table.loc[effect, names].to_numpy(float), rtol=1e-8)
+    np.testing.assert_allclose(table.eta2_partial, sizes, rtol=1e-8)
+    np.testing.assert_allclose(table.df2_gg, table.epsilon * table.df2, rtol=1e-12)
+    assert list(table.index) == list(anova.EFFECTS) and (table.n_subjects == shape[0]).all()
 
 
 def test_anova_equals_statsmodels():

@@ -1,21 +1,46 @@
-"""Two-way repeated-measures ANOVA, time x perspective, from sums of squares."""
+"""Two-way repeated-measures ANOVA, time x perspective."""
 
 import numpy as np
 import pandas as pd
+import pingouin
+import xarray as xr
 from scipy import stats
 
 from studykit.stats.subjects import Refused, every_curve, holm, refusals
 
 EFFECTS = ("perspective", "time", "interaction")
+_PINGOUIN = {
+    "ddof1": "df1",
+    "ddof2": "df2",
+    "p_unc": "p",
+    "p_GG_corr": "p_gg",
+    "eps": "epsilon",
+    "ng2": "eta2_generalized",
+}
+_NUMBERS = [
+    "effect",
+    "F",
+    "df1",
+    "df2",
+    "p",
+    "epsilon",
+    "df1_gg",
+    "df2_gg",
+    "p_gg",
+    "eta2_partial",
+    "eta2_generalized",
+    "n_subjects",
+]
 
 
-def sums_of_squares(values):
-    """Effects and errors of the two-way within-subject design, for one study or for a stack of them.
+def f_tests(values: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """F and p of each effect of the two-way within-subject design, for one study or for a stack of thousands.
 
-    Each effect is a projection of the data (subject means over the other factor, centred); its mean over subjects
-    gives the effect's sum of squares, and what remains its error. Epsilon is that of Greenhouse & Geisser (1959),
-    (tr S)^2 / (df tr S^2) with S the covariance of the effect's contrasts. The traces are taken from the Gram matrix
-    of subjects, which is small where the covariance of 101 time points is not.
+    Equal to `rm_anova`, and made for simulated null studies. Each effect is a projection of the data (subject means
+    over the other factor, centred); its mean over subjects gives the effect's sum of squares, what remains is its
+    error. Epsilon is that of Greenhouse & Geisser (1959), (tr S)^2 / (df tr S^2) with S the covariance of the effect's
+    contrasts. The traces come from the Gram matrix of subjects, which is small where the covariance of 101 time points
+    is not.
 
     Parameters
     ----------
@@ -24,7 +49,7 @@ def sums_of_squares(values):
     Returns
     -------
     dict of str to dict of str to ndarray (...)
-        For each of `EFFECTS`: ss, ss_error, df, df_error, epsilon; and "subject": ss.
+        For each of `EFFECTS`: F, df1, df2, p, epsilon, p_gg, ss_error.
     """
     values = np.asarray(values, float)
     n, n_times, n_views = values.shape[-3:]
@@ -36,66 +61,23 @@ def sums_of_squares(values):
         "time": (time, n_views, n_times - 1),
         "interaction": (values - level - time - view, 1, (n_times - 1) * (n_views - 1)),
     }
-    found = {"subject": {"ss": n_times * n_views * _square(level - level.mean(-3, keepdims=True))}}
-    for name, (part, repeats, df) in parts.items():
+    tests = {}
+    for name, (part, repeats, df1) in parts.items():
         part = part.reshape(*part.shape[:-2], -1)
         mean = part.mean(-2, keepdims=True)
-        error = part - mean
-        gram = error @ np.swapaxes(error, -1, -2)
-        trace = np.trace(gram, axis1=-2, axis2=-1)
+        gram = (part - mean) @ np.swapaxes(part - mean, -1, -2)
+        trace, df2 = np.trace(gram, axis1=-2, axis2=-1), df1 * (n - 1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            epsilon = np.clip(trace**2 / (df * (gram**2).sum((-2, -1))), 1 / df, 1)
-        found[name] = {
-            "ss": repeats * n * (mean**2).sum((-2, -1)),
-            "ss_error": repeats * trace,
-            "df": df,
-            "df_error": df * (n - 1),
-            "epsilon": epsilon,
-        }
-    return found
-
-
-def _square(values):
-    return (values**2).sum((-3, -2, -1))
-
-
-def f_tests(values):
-    """F, degrees of freedom and p of each effect, for one study or for a stack of them.
-
-    Parameters
-    ----------
-    values : ndarray (..., subject, time, view)
-
-    Returns
-    -------
-    dict of str to dict of str to ndarray (...)
-        For each of `EFFECTS`: F, df1, df2, p, epsilon, df1_gg, df2_gg, p_gg, eta2_partial, eta2_generalized. The
-        generalized one has the sum of squares of subjects and all errors below (Bakeman 2005, all factors measured).
-    """
-    found = sums_of_squares(values)
-    errors = found["subject"]["ss"] + sum(found[name]["ss_error"] for name in EFFECTS)
-    tests = {}
-    for name in EFFECTS:
-        ss, ss_error, df1, df2, epsilon = found[name].values()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            f = (ss / df1) / (ss_error / df2)
-        tests[name] = {
-            "F": f,
-            "df1": df1,
-            "df2": df2,
-            "p": stats.f.sf(f, df1, df2),
-            "epsilon": epsilon,
-            "df1_gg": epsilon * df1,
-            "df2_gg": epsilon * df2,
-            "p_gg": stats.f.sf(f, epsilon * df1, epsilon * df2),
-            "eta2_partial": ss / (ss + ss_error),
-            "eta2_generalized": ss / (ss + errors),
-        }
+            epsilon = np.clip(trace**2 / (df1 * (gram**2).sum((-2, -1))), 1 / df1, 1)
+            f = (n * (mean**2).sum((-2, -1)) / df1) / (trace / df2)
+        p, p_gg = stats.f.sf(f, df1, df2), stats.f.sf(f, epsilon * df1, epsilon * df2)
+        tests[name] = {"F": f, "df1": df1, "df2": df2, "p": p, "epsilon": epsilon, "p_gg": p_gg}
+        tests[name]["ss_error"] = repeats * trace
     return tests
 
 
-def rm_anova(selected):
-    """The two-way repeated-measures ANOVA of one curve.
+def rm_anova(selected: xr.DataArray) -> pd.DataFrame:
+    """The two-way repeated-measures ANOVA of one curve, by pingouin.
 
     Parameters
     ----------
@@ -105,24 +87,30 @@ def rm_anova(selected):
     Returns
     -------
     pandas.DataFrame
-        A row an effect: perspective, time, interaction.
+        A row per effect: perspective, time, interaction; effect, F, df1, df2, p, epsilon, df1_gg, df2_gg, p_gg,
+        eta2_partial, eta2_generalized (subjects and all errors in its denominator: Bakeman 2005), n_subjects.
 
     Raises
     ------
     Refused
         If an effect has no error to be judged by (identical views, for example).
     """
-    parts = sums_of_squares(selected.values)
-    if min(parts[name]["ss_error"] for name in EFFECTS) <= 1e-24 * (selected.values**2).sum():
+    errors = [test["ss_error"] for test in f_tests(selected.values).values()]
+    if min(errors) <= 1e-24 * (selected.values**2).sum():  # pingouin would give F of rounding errors
         raise Refused("an effect has no spread between subjects (are the views copies of each other?)")
-    tests = f_tests(selected.values)
-    table = pd.DataFrame(tests).T.rename_axis("effect").reset_index()
-    numbers = [name for name in table if name != "effect"]
-    table[numbers] = table[numbers].astype(float)
-    return table.assign(n_subjects=selected.sizes["subject"])
+    table = selected.drop_vars(("participant", "trial"), errors="ignore").to_dataframe("value").reset_index()
+    found = pingouin.rm_anova(table, dv="value", within=["view", "percent"], subject="subject", effsize="ng2")
+    found = found.rename(columns=_PINGOUIN).assign(
+        effect=EFFECTS,
+        df1_gg=lambda t: t.epsilon * t.df1,
+        df2_gg=lambda t: t.epsilon * t.df2,
+        eta2_partial=lambda t: t.F * t.df1 / (t.F * t.df1 + t.df2),
+        n_subjects=selected.sizes["subject"],
+    )
+    return found[_NUMBERS]
 
 
-def perspective_anova(curves, unit, alpha=0.05):
+def perspective_anova(curves: xr.DataArray | pd.DataFrame, unit: str, alpha: float = 0.05) -> pd.DataFrame:
     """The ANOVA of every keypoint and axis.
 
     With `unit="trial"` it is the published analysis: trials as subjects, although two of them come from one person,
@@ -143,23 +131,20 @@ def perspective_anova(curves, unit, alpha=0.05):
         keypoint, space, effect, F, df1, df2, p, epsilon, df1_gg, df2_gg, p_gg, eta2_partial, eta2_generalized,
         n_subjects, p_holm (over the curves, per effect), significant (p_gg < alpha), significant_holm, refused.
     """
-    table = every_curve(curves, rm_anova, unit=unit)
-    columns = ["keypoint", "space", "effect", "F", "df1", "df2", "p", "epsilon", "df1_gg", "df2_gg", "p_gg"]
-    columns += ["eta2_partial", "eta2_generalized", "n_subjects", "refused"]
-    table = table.reindex(columns=columns)
+    table = every_curve(curves, rm_anova, unit=unit).reindex(columns=["keypoint", "space", *_NUMBERS, "refused"])
     table.insert(11, "p_holm", holm(table, "p_gg", by=["effect"]))
     table.insert(12, "significant", table.p_gg < alpha)
     table.insert(13, "significant_holm", table.p_holm < alpha)
     return table
 
 
-def count_significant(table, effect="perspective", corrected=False):
+def count_significant(table: pd.DataFrame, effect: str = "perspective", corrected: bool = False) -> int | None:
     """How many curves show the effect; None where every test was refused."""
     rows = table[(table.effect == effect) & (table.refused == "")]
     return int(rows["significant_holm" if corrected else "significant"].sum()) if len(rows) else None
 
 
-def verdict(trials, participants, alpha=0.05):
+def verdict(trials: pd.DataFrame, participants: pd.DataFrame, alpha: float = 0.05) -> str:
     """What the published and the sound ANOVA say, in words.
 
     Parameters

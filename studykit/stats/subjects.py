@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import xarray as xr
-from statsmodels.stats.multitest import multipletests
+from pingouin import multicomp
 
 MIN_SUBJECTS = 3  # with fewer there is no spread between people to judge an effect by
 DIMENSIONS = ("participant", "trial", "view", "keypoint", "space", "percent")
@@ -178,13 +178,8 @@ def holm(table, p, by=()):
     """
     if p not in table:
         return pd.Series(np.nan, index=table.index)
-    adjusted = pd.Series(np.nan, index=table.index, dtype=float)
-    tested = table[table[p].notna()]
-    families = [tested] if not by else [family for _, family in tested.groupby(list(by))]
-    for family in families:
-        if len(family):
-            adjusted[family.index] = multipletests(family[p], method="holm")[1]
-    return adjusted
+    families = table.groupby(list(by), dropna=False)[p] if by else table.groupby(np.zeros(len(table)))[p]
+    return families.transform(lambda family: multicomp(family.astype(float), method="holm")[1])
 
 
 def sizes(curves):
