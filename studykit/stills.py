@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 
 from studykit.skeletons import SKELETONS, convert, flip_order
-from studykit.study import split_participants
 
 PSEUDO_MASK = "pseudo-mask"  # in the source of a still whose mask is a network's opinion
 
@@ -114,23 +113,6 @@ class StillSet(Sequence):
         for i, scene in enumerate(self.scenes):
             groups.setdefault(scene or i, []).append(i)
         return list(groups.values())
-
-    def split(self, test_fraction, seed):
-        """Two sets that share no participant.
-
-        Parameters
-        ----------
-        test_fraction : float
-            Share of the participants to test on, 0 to 1.
-        seed : int
-
-        Returns
-        -------
-        train, test : StillSet
-        """
-        _, test = split_participants(self.participants, test_fraction, seed)
-        held_out = np.isin(self.participants, test)
-        return self.subset(np.flatnonzero(~held_out)), self.subset(np.flatnonzero(held_out))
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
-"""The study: its configuration, and its table of recordings.
+"""The study: its table of recordings, where they come from, and who is for training and for test.
 
-A Study is a table with one row a recording (participant x trial x view). The simulated laboratory writes one, every
-reader of real data makes one, and users write theirs as CSV; nothing downstream knows where a Study came from.
+A Study is a table with one row per recording (participant x trial x view). The simulated laboratory writes one, every
+reader of real data makes one, and users write theirs as CSV; nothing downstream depends on where a Study came from.
 """
 
 import io
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,31 @@ COLUMNS = ("participant", "sex", "trial", "direction", "view", "video", "tracks"
 OPTIONAL_COLUMNS = ("width_px", "height_px", "leg_length_m", "calibration", "truth")
 PATH_COLUMNS = ("video", "tracks", "calibration", "truth")
 KEY = ["participant", "trial", "view"]
+SETS = ("train", "validation", "test")
+# Where recordings come from: in a phrase, and what to keep in mind.
+SOURCES = {
+    "gaitlab": (
+        "the **simulated** two-camera laboratory",
+        "no real person was recorded, and everything about each walk is known",
+    ),
+    "table": ("the recordings of the Study table", ""),
+    "bvh": (
+        "motion capture of **real walking**, seen by two **virtual** cameras",
+        "there are no videos, heels are derived from ankle and toes, events are computed from the motion",
+    ),
+    "pose2sim": (
+        "the demo of Pose2Sim",
+        "one man who balances along a beam, two pairs of opposite cameras that look obliquely, keypoints by OpenPose",
+    ),
+}
 
 
-def read_table(path, dtype=None):
+def origin(dataset: str, *, in_detail: bool = False) -> str:
+    """Where the recordings of a study come from, as part of a sentence; a key of `SOURCES`."""
+    return ": ".join(filter(None, SOURCES[dataset][: 1 + in_detail]))
+
+
+def read_table(path: str | Path, dtype: dict | None = None) -> pd.DataFrame:
     """A CSV file as people save it: by commas, or by semicolons with decimal commas, as some spreadsheets do.
 
     Lines and columns without any value, which spreadsheets leave behind, are dropped; the index still counts lines.
@@ -42,7 +65,7 @@ def read_table(path, dtype=None):
     return table.drop(columns=blank).dropna(how="all")
 
 
-def read_study(path):
+def read_study(path: str | Path) -> pd.DataFrame:
     """Read and validate a Study table.
 
     Parameters
@@ -54,25 +77,23 @@ def read_study(path):
     Returns
     -------
     pandas.DataFrame
-        A row a recording, sorted by participant, trial and view; paths absolute, "" where there is none.
+        One row per recording, sorted by participant, trial and view; paths absolute, "" where there is none.
 
     Raises
     ------
     FileNotFoundError
         If the table is missing.
     ValueError
-        Naming every fault of the table: unknown or missing columns, duplicate rows, ill values, missing files.
+        Naming every fault of the table: unknown or missing columns, duplicate rows, invalid values, missing files.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a Study table (CSV with columns {', '.join(COLUMNS)}), got none")
     table = read_table(path, {"participant": str, "sex": str, "video": str, "tracks": str, "view": str})
-    missing = [name for name in COLUMNS if name not in table]
-    unknown = [name for name in table if name not in COLUMNS + OPTIONAL_COLUMNS]
-    faults = [f"expected a column {name!r}, got none" for name in missing]
-    faults += [f"unknown column {name!r}, expected {', '.join(COLUMNS + OPTIONAL_COLUMNS)}" for name in unknown]
-    if not faults:
-        faults = _row_faults(table)
+    known = COLUMNS + OPTIONAL_COLUMNS
+    faults = [f"expected a column {name!r}, got none" for name in COLUMNS if name not in table]
+    faults += [f"unknown column {name!r}, expected {', '.join(known)}" for name in table if name not in known]
+    faults = faults or _row_faults(table)
     if not faults:
         table = _complete(table, path.parent)
         faults = _file_faults(table)
@@ -81,66 +102,57 @@ def read_study(path):
     return table.sort_values(KEY, kind="stable").reset_index(drop=True)
 
 
-def _row_faults(table):
+def _row_faults(table: pd.DataFrame) -> list[str]:
     if table.empty:
         return ["expected at least one recording, got none"]
-    faults = []
-    for name in (*KEY, "fps", "mirrored", "direction"):
-        rows = table.index[table[name].isna()] + 2
-        if len(rows):
-            faults.append(f"line {rows[0]}: expected a value in {name!r}, got none")
+    empty = table[[*KEY, "fps", "mirrored", "direction"]].isna()
+    faults = [
+        f"line {lines[0] + 2}: expected a value in {name!r}, got none"
+        for name in empty
+        if len(lines := table.index[empty[name]])
+    ]
     if faults:
         return faults
-    twice = table[table.duplicated(KEY)]
-    faults += [
+    faults = [
         f"line {row.Index + 2}: expected each participant, trial and view once, got "
         f"{row.participant}, trial {row.trial}, view {row.view} again"
-        for row in twice.itertuples()
+        for row in table[table.duplicated(KEY)].itertuples()
     ]
+    number = table[["trial", "fps"]].apply(pd.to_numeric, errors="coerce")
     checks = {
-        "direction": table.direction.isin(["R2L", "L2R"]),
-        "trial": pd.to_numeric(table.trial, errors="coerce").mod(1).eq(0),
-        "fps": pd.to_numeric(table.fps, errors="coerce").gt(0),
-        "mirrored": table.mirrored.astype(str).str.lower().isin(["true", "false"]),
+        "direction": (table.direction.isin(["R2L", "L2R"]), "R2L or L2R"),
+        "trial": (number.trial.mod(1).eq(0), "a whole number"),
+        "fps": (number.fps.gt(0), "frames per second above 0"),
+        "mirrored": (table.mirrored.astype(str).str.lower().isin(["true", "false"]), "true or false"),
     }
-    wanted = {
-        "direction": "R2L or L2R",
-        "trial": "a whole number",
-        "fps": "frames per second above 0",
-        "mirrored": "true or false",
-    }
-    for name, good in checks.items():
-        for index in table.index[~good][:3]:
-            faults.append(f"line {index + 2}: expected {wanted[name]} in {name!r}, got {table[name][index]!r}")
-    bad = table.video.isna() & table.tracks.isna()
-    faults += [f"line {i + 2}: expected a video or a tracks file, got neither" for i in table.index[bad][:3]]
-    return faults
+    faults += [
+        f"line {index + 2}: expected {wanted} in {name!r}, got {table[name][index]!r}"
+        for name, (good, wanted) in checks.items()
+        for index in table.index[~good][:3]
+    ]
+    bare = table.index[table.video.isna() & table.tracks.isna()]
+    return faults + [f"line {index + 2}: expected a video or a tracks file, got neither" for index in bare[:3]]
 
 
-def _complete(table, folder):
+def _complete(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """Types made exact, optional columns added, paths absolute."""
-    table = table.copy()
-    for name in OPTIONAL_COLUMNS:
-        if name not in table:
-            table[name] = "" if name in PATH_COLUMNS else np.nan
+    table = table.reindex(columns=[*COLUMNS, *OPTIONAL_COLUMNS])
     table["sex"] = table.sex.fillna("").astype(str)
-    table["trial"] = table.trial.astype(int)
-    table["fps"] = table.fps.astype(float)
     table["mirrored"] = table.mirrored.astype(str).str.lower().eq("true")
     for name in PATH_COLUMNS:
-        given = table[name].fillna("").astype(str)
+        given = table[name].astype(object).fillna("").astype(str)
         table[name] = [str(Path(os.path.abspath(folder / value))) if value else "" for value in given]
-    return table[[*COLUMNS, *OPTIONAL_COLUMNS]]
+    return table.astype({"trial": int, "fps": float})
 
 
-def _file_faults(table):
+def _file_faults(table: pd.DataFrame) -> list[str]:
     wanted = [(name, value) for name in PATH_COLUMNS for value in dict.fromkeys(table[name]) if value]
     there = {name: Path.exists if name == "tracks" else Path.is_file for name in PATH_COLUMNS}  # OpenPose: a folder
     lost = [f"{name}: expected a file, got none at {value}" for name, value in wanted if not there[name](Path(value))]
     return lost[:5] + ([f"and {len(lost) - 5} more files missing"] if len(lost) > 5 else [])
 
 
-def write_study(table, path):
+def write_study(table: pd.DataFrame, path: str | Path) -> None:
     """Write a Study table; paths become relative to its folder."""
     path = Path(path)
     table = table.copy()
@@ -226,28 +238,39 @@ def near_side(recording):
     return "left" if (recording.direction == "R2L") != bool(recording.mirrored) else "right"
 
 
-def split_participants(participants, test_fraction, seed):
-    """Participants for training and for testing; nobody is in both.
+def split_people(participants: Iterable[str], shares: Sequence[float], seed: int) -> pd.DataFrame:
+    """Who is for training, (validation) and test; no one is in two sets.
 
     Parameters
     ----------
     participants : iterable of str
-    test_fraction : float
-        Share of participants to test on, 0 to 1; at least one, and at least one is left to train on.
+    shares : sequence of float
+        Of the participants in training and test, or in each of `SETS`, together 1 (paper 004: 0.7, 0.15, 0.15).
     seed : int
 
     Returns
     -------
-    train, test : list of str, sorted
+    pandas.DataFrame
+        participant, set; sorted by participant.
 
     Raises
     ------
     ValueError
-        If there are fewer than two participants.
+        If the shares do not make 1, or a set would be empty.
     """
-    names = sorted(set(participants))
-    if len(names) < 2:
-        raise ValueError(f"expected at least two participants to split for training and testing, got {names}")
-    n_test = min(max(round(test_fraction * len(names)), 1), len(names) - 1)
-    test = np.random.default_rng([seed, len(names)]).choice(len(names), n_test, replace=False)
-    return [n for i, n in enumerate(names) if i not in test], [names[i] for i in sorted(test)]
+    names, sets = sorted(set(participants)), SETS if len(shares) == 3 else (SETS[0], SETS[-1])
+    if len(shares) != len(sets) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"expected shares of {', '.join(sets)} that make 1, got {list(shares)}")
+    n, part = len(names), np.full(len(names), sets[0], object)
+    if len(sets) == 2:
+        counts = [n - (tested := min(max(round(shares[1] * n), 1), n - 1)), tested]
+    else:
+        counts = np.diff(np.rint(np.cumsum(shares) * n).astype(int), prepend=0).tolist()
+    if min(counts) < 1:
+        raise ValueError(f"expected people for each of {', '.join(sets)}, got {counts} of {n}; take more people")
+    rng = np.random.default_rng([seed, n])
+    if len(sets) == 2:  # drawn in two ways, so that the numbers of both 40 (two sets) and 01 (three) stay as they were
+        part[rng.choice(n, counts[1], replace=False)] = sets[1]
+    else:
+        part[rng.permutation(n)] = np.repeat(sets, counts)
+    return pd.DataFrame({"participant": names, "set": part})

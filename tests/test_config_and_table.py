@@ -2,14 +2,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from studykit.study import near_side, read_study, recording_name, split_participants, trial_name, write_study
+from studykit.study import read_study, recordings, split_people, write_study
 from studykit.workflow.configuration import StudyConfig, load_config
 
 CONFIG = {"version": 1, "name": "mine", "seed": 3, "dataset": "table"}
 
 
 @pytest.fixture
-def recordings(tmp_path):
+def table(tmp_path):
     """A Study table of two views with empty video files beside it."""
     rows = []
     for view, direction in (("C1", "R2L"), ("C3", "L2R")):
@@ -66,16 +66,16 @@ def test_missing_config_names_those_that_are_there(tmp_path):
         load_config(tmp_path / "other.yaml")
 
 
-def test_table_round_trip_with_relative_paths(recordings, tmp_path):
-    write_study(recordings, tmp_path / "study.csv")
+def test_table_round_trip_with_relative_paths(table, tmp_path):
+    write_study(table, tmp_path / "study.csv")
     assert str(tmp_path) not in (tmp_path / "study.csv").read_text()
-    table = read_study(tmp_path / "study.csv")
-    pd.testing.assert_frame_equal(table[recordings.columns], recordings, check_dtype=False)
+    back = read_study(tmp_path / "study.csv")
+    pd.testing.assert_frame_equal(back[table.columns], table, check_dtype=False)
 
 
-def test_table_as_a_spreadsheet_saves_it(recordings, tmp_path):
+def test_table_as_a_spreadsheet_saves_it(table, tmp_path):
     path = tmp_path / "study.csv"
-    write_study(recordings, path)
+    write_study(table, path)
     plain = read_study(path)
     for text in (
         "\ufeff" + path.read_text().replace("\n", "\r\n"),
@@ -96,13 +96,13 @@ def test_what_is_no_table_is_refused(tmp_path, content):
         read_study(tmp_path / "study.csv")
 
 
-def test_names_are_bids_like_and_the_near_side_follows_the_walk(recordings):
-    first, second = recordings.itertuples()
-    assert recording_name(first) == "sub-01_trial-1_dir-R2L_cam-C1"
-    assert trial_name(second) == "sub-01_trial-1"
-    assert (near_side(first), near_side(second)) == ("left", "right")
-    flipped = recordings.assign(direction=["L2R", "R2L"], mirrored=True)
-    assert [near_side(row) for row in flipped.itertuples()] == ["left", "right"]
+def test_names_are_bids_like_and_the_near_side_follows_the_walk(table):
+    first, second = recordings(table)
+    assert first.name == "sub-01_trial-1_dir-R2L_cam-C1"
+    assert second.walk == first.walk == "sub-01_trial-1"
+    assert (first.near_side, second.near_side) == ("left", "right")
+    flipped = table.assign(direction=["L2R", "R2L"], mirrored=True, weight_kg=70)
+    assert [recording.near_side for recording in recordings(flipped)] == ["left", "right"]
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ def test_names_are_bids_like_and_the_near_side_follows_the_walk(recordings):
         (lambda t: t.iloc[:0], "at least one recording"),
     ],
 )
-def test_faulty_table_is_refused(recordings, tmp_path, change, message):
+def test_faulty_table_is_refused(table, tmp_path, change, message):
     path = tmp_path / "study.csv"
-    change(recordings).to_csv(path, index=False)
+    change(table).to_csv(path, index=False)
     with pytest.raises(ValueError, match=message) as caught:
         read_study(path)
     assert str(caught.value).startswith(str(path))
@@ -129,9 +129,24 @@ def test_faulty_table_is_refused(recordings, tmp_path, change, message):
 
 def test_nobody_is_trained_and_tested_on():
     people = [f"sub-{i:02d}" for i in range(12)]
-    train, test = split_participants(people, 1 / 3, seed=4)
-    assert sorted(train + test) == people
-    assert len(test) == 4
-    assert split_participants(reversed(people), 1 / 3, seed=4) == (train, test)
-    with pytest.raises(ValueError, match="at least two participants"):
-        split_participants(["sub-01"] * 3, 0.5, seed=0)
+    split = split_people(people, (2 / 3, 1 / 3), seed=4)
+    # as drawn for notebook 40 ever since
+    assert split.participant[split.set == "test"].tolist() == ["sub-01", "sub-09", "sub-10", "sub-11"]
+    assert split.participant.tolist() == people
+    pd.testing.assert_frame_equal(split_people(reversed(people), (2 / 3, 1 / 3), seed=4), split)
+    assert split_people(people[:2], (1, 0), seed=0).set.tolist().count("test") == 1  # at least one
+    with pytest.raises(ValueError, match=r"expected people for each of train, test, got \[1, 0\] of 1"):
+        split_people(["sub-01"] * 3, (0.5, 0.5), seed=0)
+
+
+def test_split_shares_nobody_and_has_the_fractions():
+    names = [f"p{n}" for n in range(40)]
+    split = split_people(names, (0.7, 0.15, 0.15), seed=1)
+    assert split["set"].value_counts().to_dict() == {"train": 28, "validation": 6, "test": 6}
+    assert split.participant.tolist() == sorted(names)
+    assert (split_people(names[::-1] * 2, (0.7, 0.15, 0.15), seed=1)["set"] == split["set"]).all()
+    assert (split_people(names, (0.7, 0.15, 0.15), seed=2)["set"] != split["set"]).any()
+    with pytest.raises(ValueError, match="that make 1, got"):
+        split_people(names, (0.7, 0.7, 0.15), seed=1)
+    with pytest.raises(ValueError, match=r"expected people for each of train, validation, test, got \[2, 1, 0\] of 3"):
+        split_people(names[:3], (0.7, 0.15, 0.15), seed=1)

@@ -342,7 +342,7 @@ def test_coco_confidence_is_taken_where_it_is_one(tmp_path):
     path.write_text(json.dumps({"images": []}))
     with pytest.raises(
         ValueError,
-        match="expected a COCO file of results .*expected a valid list, got dict",
+        match=r"expected a COCO file of results .*expected a valid list, got dict",
     ):
         read_coco(path, *SIZE)
 

@@ -6,17 +6,16 @@ import pandas as pd
 import pytest
 
 from studykit.datasets.still_files import (
-    SETS,
     load_split,
     load_stills,
     read_image,
     read_mask,
     save_stills,
-    split_people,
 )
 from studykit.gaitlab import simulate_scenes, simulate_stills
 from studykit.notebook import save_table
 from studykit.stills import Still, StillSet
+from studykit.study import SETS, split_people
 
 
 @pytest.fixture(scope="module")
@@ -63,19 +62,6 @@ def test_some_are_kept_and_nothing_is_written_where_none_is(people, tmp_path):
     with pytest.raises(ValueError, match="expected stills to save, got none of 8"):
         save_stills(people, tmp_path / "none", keep=lambda still: False)
     assert [path.name for path in tmp_path.iterdir()] == ["few"]
-
-
-def test_split_shares_nobody_and_has_the_fractions():
-    names = [f"p{n}" for n in range(40)]
-    split = split_people(names, (0.7, 0.15, 0.15), seed=1)
-    assert split["set"].value_counts().to_dict() == {"train": 28, "validation": 6, "test": 6}
-    assert split.participant.tolist() == sorted(names)
-    assert (split_people(names[::-1] * 2, (0.7, 0.15, 0.15), seed=1)["set"] == split["set"]).all()
-    assert (split_people(names, (0.7, 0.15, 0.15), seed=2)["set"] != split["set"]).any()
-    with pytest.raises(ValueError, match="that make 1, got"):
-        split_people(names, (0.7, 0.7, 0.15), seed=1)
-    with pytest.raises(ValueError, match=r"expected people for each of train, validation, test, got \[2, 1, 0\] of 3"):
-        split_people(names[:3], (0.7, 0.15, 0.15), seed=1)
 
 
 def test_sets_are_those_of_the_split(people, saved):

@@ -153,14 +153,6 @@ def test_scenes_group_stills_and_stay_with_subsets():
     assert stills[1:].map(lambda still: still).scenes == ("a", "b", "a", "")
 
 
-def test_split_shares_no_participant():
-    stills = StillSet([dotted_still(n, participant=f"sub-{n % 5}") for n in range(20)], NAMES)
-    train, test = stills.split(0.4, seed=3)
-    assert len(train) == 12 and len(test) == 8
-    assert not set(train.participants) & set(test.participants)
-    assert {still.participant for still in test} == set(test.participants)
-
-
 def test_batches_repeat_exactly_and_take_every_still_once_a_pass():
     stills = StillSet([dotted_still(n) for n in range(6)], NAMES)
     shake = Augmentation(64, 64)

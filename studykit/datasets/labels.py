@@ -16,7 +16,7 @@ from studykit import gaitlab
 from studykit.formats import import_tracks, write_deeplabcut
 from studykit.skeletons import LEG, SKELETONS
 from studykit.stills import Still, StillSet, flip
-from studykit.study import near_side, recording_name, split_participants
+from studykit.study import near_side, recording_name, split_people
 from studykit.tracks import build_tracks, select_side
 from studykit.video import probe, read_selected
 
@@ -108,7 +108,8 @@ def draw_labels(study, source, *, videos, frames, test_fraction, test_videos, se
         train, test = everything[~held_out], everything[held_out]
         split = [(name, "both") for name in people]
     else:
-        parts = split_participants(people, test_fraction, seed)
+        drawn = split_people(people, (1 - test_fraction, test_fraction), seed)
+        parts = [drawn.participant[drawn.set == one].tolist() for one in ("train", "test")]
         if source in SOURCES:
             train, test = (
                 label_frames(study, names, source, videos=count, frames=frames, seed=seed)

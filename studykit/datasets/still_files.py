@@ -15,8 +15,8 @@ import pandas as pd
 
 from studykit.notebook import require, save_table
 from studykit.stills import Made, Still, StillSet
+from studykit.study import SETS
 
-SETS = ("train", "validation", "test")
 TABLE = "stills.csv"
 _BOX = ["box_x", "box_y", "box_width", "box_height"]
 _TEXTS = ["image", "mask", "participant", "source", "scene"]
@@ -163,40 +163,6 @@ def _read(path):
     if image.dtype != np.uint8:
         raise ValueError(f"{path}: expected 8 bits a channel, got {image.dtype}; save it with 8 bits")
     return image
-
-
-def split_people(participants, fractions, seed):
-    """Who is for training, validation and test; nobody is in two sets.
-
-    Parameters
-    ----------
-    participants : iterable of str
-    fractions : sequence of float
-        Shares of the participants in each of `SETS`, together 1 (paper 004: 0.7, 0.15, 0.15).
-    seed : int
-
-    Returns
-    -------
-    pandas.DataFrame
-        participant, set; sorted by participant.
-
-    Raises
-    ------
-    ValueError
-        If the shares do not make 1, or a set would be empty.
-    """
-    names = sorted(set(participants))
-    if len(fractions) != len(SETS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise ValueError(f"expected shares of {', '.join(SETS)} that make 1, got {list(fractions)}")
-    last = np.rint(np.cumsum(fractions) * len(names)).astype(int)
-    counts = np.diff(last, prepend=0)
-    if min(counts) < 1:
-        raise ValueError(
-            f"expected people for each of {', '.join(SETS)}, got {counts.tolist()} of {len(names)}; take more people"
-        )
-    part = np.empty(len(names), object)
-    part[np.random.default_rng([seed, len(names)]).permutation(len(names))] = np.repeat(SETS, counts)
-    return pd.DataFrame({"participant": names, "set": part})
 
 
 def load_split(folder, kind="people"):
