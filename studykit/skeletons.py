@@ -1,28 +1,22 @@
 """Keypoint sets of the field: names, limbs, left/right pairs and OKS constants.
 
 Every keypoint has one canonical name (`left_knee`, `mid_hip`, ...), whatever the data set calls it, so that
-converting between skeletons is a look-up by name.
+converting between skeletons is a look-up by name. The sets stand in `skeletons.yaml`, with their sources.
 """
 
-import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import yaml
 
 LEG = ("hip", "knee", "ankle", "heel", "toe")
 
 # COCO keypoint evaluation, cocoapi/PythonAPI/pycocotools/cocoeval.py (kpt_oks_sigmas).
-COCO_SIGMAS = {
-    "nose": 0.026,
-    "eye": 0.025,
-    "ear": 0.035,
-    "shoulder": 0.079,
-    "elbow": 0.072,
-    "wrist": 0.062,
-    "hip": 0.107,
-    "knee": 0.087,
-    "ankle": 0.089,
-}
+COCO_SIGMAS = dict(
+    nose=0.026, eye=0.025, ear=0.035, shoulder=0.079, elbow=0.072, wrist=0.062, hip=0.107, knee=0.087, ankle=0.089
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,218 +37,23 @@ class Skeleton:
     limbs: tuple[tuple[str, str], ...]
 
     @property
-    def flip_pairs(self):
-        """Pairs (left, right) that a mirror image exchanges."""
-        return tuple(
-            (name, "right_" + name[5:])
-            for name in self.keypoints
-            if name.startswith("left_") and "right_" + name[5:] in self.keypoints
-        )
-
-    @property
-    def sigmas(self):
+    def sigmas(self) -> np.ndarray:
         """OKS constants (K,), NaN for keypoints that COCO does not define."""
         bare = [name.removeprefix("left_").removeprefix("right_") for name in self.keypoints]
         return np.array([COCO_SIGMAS.get(name, np.nan) for name in bare])
 
 
-def _sides(*names):
-    """('hip', 'knee') -> ('left_hip', 'right_hip', 'left_knee', 'right_knee')."""
-    return tuple(f"{side}_{name}" for name in names for side in ("left", "right"))
+def _read(path: Path) -> dict[str, Skeleton]:
+    tables = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {
+        name: Skeleton(name, tuple(table["keypoints"]), tuple(tuple(limb.split()) for limb in table["limbs"]))
+        for name, table in tables.items()
+    }
 
 
-def _side(side, *names):
-    return tuple(f"{side}_{name}" for name in names)
+SKELETONS = _read(Path(__file__).with_name("skeletons.yaml"))
 
-
-def _chain(*names):
-    return tuple(itertools.pairwise(names))
-
-
-def _both(*names):
-    """The same chain on both sides of the body."""
-    return tuple(pair for side in ("left", "right") for pair in _chain(*_side(side, *names)))
-
-
-_ARM = ("shoulder", "elbow", "wrist")
-_FACE = (("neck", "nose"), ("nose", "left_eye"), ("nose", "right_eye"), *_both("eye", "ear"))
-_COCO = ("nose", *_sides("eye", "ear", *_ARM, "hip", "knee", "ankle"))
-# OpenPose, poseParameters.cpp (POSE_BODY_PART_PAIRS); its pictures leave these two out.
-_EARS = _both("shoulder", "ear")
-# OpenPose, doc/02_output.md: limbs leave the neck.
-_BODY18 = (
-    "nose",
-    "neck",
-    *_side("right", *_ARM),
-    *_side("left", *_ARM),
-    *_side("right", "hip", "knee", "ankle"),
-    *_side("left", "hip", "knee", "ankle"),
-    "right_eye",
-    "left_eye",
-    "right_ear",
-    "left_ear",
-)
-_FEET = (
-    "left_big_toe",
-    "left_small_toe",
-    "left_heel",
-    "right_big_toe",
-    "right_small_toe",
-    "right_heel",
-)
-_FOOT_LIMBS = (*_both("ankle", "heel"), *_both("ankle", "big_toe", "small_toe"))
-_LIMBS14 = (
-    ("head_top", "neck"),
-    ("neck", "left_shoulder"),
-    ("neck", "right_shoulder"),
-    *_both(*_ARM),
-    ("neck", "left_hip"),
-    ("neck", "right_hip"),
-    *_both("hip", "knee", "ankle"),
-)
-
-SKELETONS = {
-    skeleton.name: skeleton
-    for skeleton in (
-        # Thesis 002, section 2.2: one leg, the one that faces the camera.
-        Skeleton(
-            "gait6",
-            ("neck", *LEG),
-            (*_chain("neck", "hip", "knee", "ankle"), *_chain("ankle", "heel", "toe")),
-        ),
-        Skeleton(
-            "gait11",
-            ("neck", *_side("left", *LEG), *_side("right", *LEG)),
-            (("neck", "left_hip"), ("neck", "right_hip"), *_both(*LEG)),
-        ),
-        # Johnson & Everingham 2010, README of the Leeds Sports Pose set.
-        Skeleton(
-            "lsp14",
-            (
-                *_side("right", "ankle", "knee", "hip"),
-                *_side("left", "hip", "knee", "ankle"),
-                *_side("right", "wrist", "elbow", "shoulder"),
-                *_side("left", *_ARM),
-                "neck",
-                "head_top",
-            ),
-            _LIMBS14,
-        ),
-        # Andriluka et al. 2014, annotation description of MPII Human Pose.
-        Skeleton(
-            "mpii16",
-            (
-                *_side("right", "ankle", "knee", "hip"),
-                *_side("left", "hip", "knee", "ankle"),
-                "pelvis",
-                "thorax",
-                "upper_neck",
-                "head_top",
-                *_side("right", "wrist", "elbow", "shoulder"),
-                *_side("left", *_ARM),
-            ),
-            (
-                ("head_top", "upper_neck"),
-                ("upper_neck", "thorax"),
-                ("thorax", "left_shoulder"),
-                ("thorax", "right_shoulder"),
-                *_both(*_ARM),
-                ("thorax", "pelvis"),
-                ("pelvis", "left_hip"),
-                ("pelvis", "right_hip"),
-                *_both("hip", "knee", "ankle"),
-            ),
-        ),
-        # Lin et al. 2014, annotation files (`categories[0].keypoints`).
-        Skeleton(
-            "coco17",
-            _COCO,
-            (
-                *_both("hip", "knee", "ankle"),
-                ("left_hip", "right_hip"),
-                *_both("shoulder", "hip"),
-                ("left_shoulder", "right_shoulder"),
-                *_both(*_ARM),
-                ("left_eye", "right_eye"),
-                ("nose", "left_eye"),
-                ("nose", "right_eye"),
-                *_both("eye", "ear"),
-                *_both("ear", "shoulder"),
-            ),
-        ),
-        Skeleton(
-            "openpose18",
-            _BODY18,
-            (
-                ("neck", "right_shoulder"),
-                ("neck", "left_shoulder"),
-                *_both(*_ARM),
-                ("neck", "right_hip"),
-                ("neck", "left_hip"),
-                *_both("hip", "knee", "ankle"),
-                *_FACE,
-                *_EARS,
-            ),
-        ),
-        # OpenPose's MPI model; its chest lies halfway between MPII's thorax and pelvis.
-        Skeleton(
-            "mpii15",
-            (
-                "head_top",
-                "upper_neck",
-                *_side("right", *_ARM),
-                *_side("left", *_ARM),
-                *_side("right", "hip", "knee", "ankle"),
-                *_side("left", "hip", "knee", "ankle"),
-                "chest",
-            ),
-            (
-                ("head_top", "upper_neck"),
-                ("upper_neck", "right_shoulder"),
-                ("upper_neck", "left_shoulder"),
-                *_both(*_ARM),
-                ("upper_neck", "chest"),
-                ("chest", "right_hip"),
-                ("chest", "left_hip"),
-                *_both("hip", "knee", "ankle"),
-            ),
-        ),
-        # OpenPose BODY_25.
-        Skeleton(
-            "body25",
-            (*_BODY18[:8], "mid_hip", *_BODY18[8:], *_FEET),
-            (
-                ("neck", "mid_hip"),
-                ("neck", "right_shoulder"),
-                ("neck", "left_shoulder"),
-                *_both(*_ARM),
-                ("mid_hip", "right_hip"),
-                ("mid_hip", "left_hip"),
-                *_both("hip", "knee", "ankle"),
-                *_FACE,
-                *_EARS,
-                *_FOOT_LIMBS,
-            ),
-        ),
-        # OpenPose experimental BODY_25B: COCO's 17, then upper neck, head top and the feet; no neck, no mid-hip.
-        Skeleton(
-            "body25b",
-            (*_COCO, "upper_neck", "head_top", *_FEET),
-            (
-                ("upper_neck", "head_top"),
-                ("upper_neck", "left_shoulder"),
-                ("upper_neck", "right_shoulder"),
-                *_both(*_ARM),
-                *_both("shoulder", "hip"),
-                ("left_hip", "right_hip"),
-                *_both("hip", "knee", "ankle"),
-                *_FOOT_LIMBS,
-            ),
-        ),
-    )
-}
-
-# Every named point of the body; what the truth of the simulated laboratory holds.
+# Every named point of the body; the ground truth of the simulated laboratory holds them all.
 _FULL = [skeleton for skeleton in SKELETONS.values() if skeleton.name not in ("gait6", "mpii15")]
 POINTS = tuple(dict.fromkeys(name for skeleton in _FULL for name in skeleton.keypoints))
 
@@ -270,7 +69,7 @@ MIDPOINTS = {
 }
 
 
-def flip_order(keypoints):
+def flip_order(keypoints: Sequence[str]) -> np.ndarray:
     """Index that exchanges left and right: ``points[flip_order(names)]`` are the mirrored body's points.
 
     Parameters
@@ -298,14 +97,14 @@ def flip_order(keypoints):
     return np.array(order, dtype=int)
 
 
-def convert(points, source, target):
-    """Points of one skeleton in the order of another, midpoints derived where both ends are there.
+def convert(points: np.ndarray, source: Sequence[str], target: Sequence[str]) -> np.ndarray:
+    """Points of one skeleton in the order of another, midpoints derived where both ends exist.
 
     Parameters
     ----------
     points : ndarray (..., K, D)
         The last axis may hold coordinates and a confidence or visibility; of a midpoint it is the smaller one's
-        where D is 3, and the mean else.
+        where D is 3, otherwise the mean.
     source, target : sequence of str
         Canonical names.
 
@@ -316,7 +115,7 @@ def convert(points, source, target):
     Raises
     ------
     ValueError
-        If `points` does not hold one row a source name.
+        If `points` does not hold one row per source name.
     """
     points = np.asarray(points, dtype=float)
     names = list(source)
@@ -328,7 +127,7 @@ def convert(points, source, target):
     return out
 
 
-def _point(points, names, name):
+def _point(points: np.ndarray, names: list[str], name: str) -> np.ndarray:
     """One point (..., D), by name or as a midpoint; NaN where there is no such point."""
     if name in names:
         return points[..., names.index(name), :]

@@ -1,7 +1,8 @@
 """Labelled single images of people: sets of them, splits by participant, cropping, warping and mirroring."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,7 +42,7 @@ class Still:
     source: str = ""
     scene: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         faults = []
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
             faults.append(f"expected an image (H, W, 3) of uint8, got {self.image.shape} of {self.image.dtype}")
@@ -68,7 +69,13 @@ class StillSet(Sequence):
         One a still; needed when the stills should not be loaded just to know who is in them.
     """
 
-    def __init__(self, stills, keypoints, participants=None, scenes=None):
+    def __init__(
+        self,
+        stills: Sequence[Still],
+        keypoints: Sequence[str],
+        participants: Sequence[str] | None = None,
+        scenes: Sequence[str] | None = None,
+    ) -> None:
         """Check that the names, the participants and the first still fit together."""
         self.keypoints = tuple(keypoints)
         loaded = stills if participants is None else [None] * len(stills)
@@ -86,47 +93,33 @@ class StillSet(Sequence):
                 f"got {len(stills[0].keypoints)}"
             )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.participants)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int | slice) -> "Still | StillSet":
         if isinstance(index, slice):
             return self.subset(range(len(self))[index])
         return self._stills[index]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Still]:
         return (self._stills[i] for i in range(len(self)))
 
-    def subset(self, indices):
+    def subset(self, indices: Iterable[int]) -> "StillSet":
         """The stills of these numbers, in this order, as a set of their own."""
         indices = list(indices)
         names = ([every[i] for i in indices] for every in (self.participants, self.scenes))
-        return StillSet(_Picked(self._stills, indices), self.keypoints, *names)
+        return StillSet(Made(indices, self._stills.__getitem__), self.keypoints, *names)
 
-    def map(self, change, keypoints=None):
+    def map(self, change: Callable[[Still], Still], keypoints: Sequence[str] | None = None) -> "StillSet":
         """The set with `change(still)` for each still, made when asked for; `keypoints`: names, if they change."""
         return StillSet(Made(self, change), keypoints or self.keypoints, self.participants, self.scenes)
 
-    def by_scene(self):
+    def by_scene(self) -> list[list[int]]:
         """Numbers of the stills that share a picture, a list a picture; a still without a scene is alone in its own."""
         groups = {}
         for i, scene in enumerate(self.scenes):
             groups.setdefault(scene or i, []).append(i)
         return list(groups.values())
-
-
-@dataclass(frozen=True)
-class _Picked(Sequence):
-    """Some items of a sequence, fetched when asked for."""
-
-    items: Sequence
-    indices: list
-
-    def __len__(self):
-        return len(self.indices)
-
-    def __getitem__(self, index):
-        return self.items[self.indices[index]]
 
 
 @dataclass(frozen=True)
@@ -136,20 +129,20 @@ class Made(Sequence):
     items: Sequence
     make: Callable
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         return self.make(self.items[index])
 
 
-def available_keypoints(stills, names):
+def available_keypoints(stills: StillSet, names: Sequence[str]) -> tuple[str, ...]:
     """Of some canonical names, such as ``SKELETONS["coco17"].keypoints``, those that `with_skeleton` can fill."""
     probe = convert(np.zeros((len(stills.keypoints), 3)), stills.keypoints, names)
     return tuple(name for name, row in zip(names, probe, strict=True) if not np.isnan(row).any())
 
 
-def with_skeleton(stills, names, *, lacking=False):
+def with_skeleton(stills: StillSet, names: Sequence[str], *, lacking: bool = False) -> StillSet:
     """The same stills with other keypoints, found by name or derived as midpoints (`skeletons.convert`).
 
     Parameters
@@ -184,12 +177,7 @@ def with_skeleton(stills, names, *, lacking=False):
     return stills.map(change, names)
 
 
-def count_known(still):
-    """How many keypoints of a still lie in the picture, seen or occluded."""
-    return int((still.keypoints[:, 2] > 0).sum())
-
-
-def known_share(still, keypoints):
+def known_share(still: Still, keypoints: Sequence[str]) -> float:
     """Share of a still's keypoints that lie in the picture, seen or occluded; of those that BODY_25 has, 0 to 1.
 
     Paper 003, section II-A, takes pictures with at least 22 of 25, which is a share of 0.88.
@@ -198,7 +186,7 @@ def known_share(still, keypoints):
     return float((still.keypoints[rows, 2] > 0).mean()) if rows else 0.0
 
 
-def mark_outside(points, width, height):
+def mark_outside(points: np.ndarray, width: int, height: int) -> np.ndarray:
     """Keypoints (K, 3) of which those outside an image of width and height, px, are unknown (visibility 0)."""
     points = np.array(points, dtype=np.float32)
     inside = ((points[:, :2] >= -0.5) & (points[:, :2] < np.array([width, height]) - 0.5)).all(axis=1)
@@ -206,13 +194,13 @@ def mark_outside(points, width, height):
     return points
 
 
-def known_box(points):
+def known_box(points: np.ndarray) -> tuple[float, float, float, float] | None:
     """x, y, width and height around the known keypoints of (K, 3), px; None where there are none."""
     known = np.asarray(points)[np.asarray(points)[:, 2] > 0, :2]
     return tuple(float(v) for v in (*known.min(axis=0), *np.ptp(known, axis=0))) if len(known) else None
 
 
-def rescale(still, shorter_px):
+def rescale(still: Still, shorter_px: int) -> Still:
     """The whole still with a shorter edge of so many px, the longer one in proportion, by bicubic interpolation.
 
     Paper 003, section II-A, with 128 px. A picture that shrinks more than twofold is smoothed first.
@@ -235,14 +223,14 @@ def rescale(still, shorter_px):
     return replace(still, image=image, mask=mask, keypoints=points, box=_warp_box(still.box, matrix))
 
 
-def limit_size(still, longest_px):
+def limit_size(still: Still, longest_px: int) -> Still:
     """The whole still with a longer edge of at most so many px."""
     height, width = still.image.shape[:2]
     longest = max(height, width)
     return still if longest <= longest_px else rescale(still, max(1, round(longest_px * min(height, width) / longest)))
 
 
-def crop_person(still, margin=0.25):
+def crop_person(still: Still, margin: float = 0.25) -> Still:
     """The part of a still around its person, in the still's own pixels.
 
     Parameters
@@ -277,7 +265,7 @@ def crop_person(still, margin=0.25):
     return replace(still, image=still.image[y0:y1, x0:x1], keypoints=points, mask=mask, box=box)
 
 
-def warp(still, matrix, width, height):
+def warp(still: Still, matrix: np.ndarray, width: int, height: int) -> Still:
     """A still seen through an affine map: image, keypoints, mask and box move together.
 
     Parameters
@@ -304,7 +292,7 @@ def warp(still, matrix, width, height):
     return replace(still, image=image, mask=mask, keypoints=points, box=_warp_box(still.box, matrix))
 
 
-def warp_image(image, matrix, width, height, border=0):
+def warp_image(image: np.ndarray, matrix: np.ndarray, width: int, height: int, border: float = 0) -> np.ndarray:
     """An image (H, W, 3) seen through an affine map (2, 3), of one grey beyond its border, smooth when shrunk."""
     shrink = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     if shrink < 0.5:  # bilinear sampling skips pixels beyond a factor of two
@@ -312,7 +300,7 @@ def warp_image(image, matrix, width, height, border=0):
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=(border,) * 3)
 
 
-def _warp_box(box, matrix):
+def _warp_box(box: tuple | None, matrix: np.ndarray) -> tuple | None:
     if box is None:
         return None
     x, y, w, h = box
@@ -321,30 +309,13 @@ def _warp_box(box, matrix):
     return tuple(float(v) for v in (*low, *(high - low)))
 
 
-def letterbox(still, width, height):
-    """The whole still at its own aspect in an image of a given size, black beside it.
-
-    Returns
-    -------
-    Still, and the matrix (2, 3) from px of the original to px of the result.
-    """
-    matrix = letterbox_matrix(still.image.shape[1], still.image.shape[0], width, height)
-    return warp(still, matrix, width, height), matrix
-
-
-def letterbox_matrix(from_width, from_height, width, height):
-    """Affine map (2, 3) that fits one image size into another, centred, aspect kept."""
-    scale = min(width / from_width, height / from_height)
-    return zoom_matrix(scale, ((from_width - 1) / 2, (from_height - 1) / 2), width, height)
-
-
-def zoom_matrix(scale, centre, width, height):
+def zoom_matrix(scale: float, centre: Sequence[float], width: int, height: int) -> np.ndarray:
     """Affine map (2, 3) that enlarges by a factor and brings a point, px, to the middle of an image of a given size."""
     middle = (np.array([width, height]) - 1) / 2
     return np.column_stack([scale * np.eye(2), middle - scale * np.asarray(centre, dtype=float)])
 
 
-def flip(still, keypoints):
+def flip(still: Still, keypoints: Sequence[str]) -> Still:
     """The mirror image; left and right keypoints change places.
 
     Parameters

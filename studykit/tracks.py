@@ -6,6 +6,7 @@ pixel centres lie at integers. `movement` opens what `save_tracks` writes.
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import h5netcdf
@@ -26,19 +27,19 @@ _SYSTEMS = ("image", "walk")
 
 
 def build_tracks(
-    position,
-    confidence,
-    keypoints,
-    fps,
+    position: np.ndarray,
+    confidence: np.ndarray | None,
+    keypoints: Sequence[str],
+    fps: float,
     *,
-    width_px,
-    height_px,
-    individuals=("person",),
-    source_software="",
-    source_file="",
-    mirrored=False,
-    coordinate_system="image",
-):
+    width_px: int,
+    height_px: int,
+    individuals: Sequence[str] = ("person",),
+    source_software: str = "",
+    source_file: str | Path = "",
+    mirrored: bool = False,
+    coordinate_system: str = "image",
+) -> xr.Dataset:
     """Tracks from plain arrays.
 
     Parameters
@@ -102,8 +103,8 @@ def build_tracks(
     return validate_tracks(tracks)
 
 
-def validate_tracks(tracks, name="tracks"):
-    """The tracks themselves, or every fault of theirs in one error.
+def validate_tracks(tracks: xr.Dataset, name: str = "tracks") -> xr.Dataset:
+    """The tracks themselves, or all their faults in one error.
 
     Raises
     ------
@@ -130,7 +131,7 @@ def validate_tracks(tracks, name="tracks"):
     return tracks
 
 
-def _clock_faults(tracks):
+def _clock_faults(tracks: xr.Dataset) -> list[str]:
     time = tracks.time.values
     if len(time) == 0:
         return ["expected at least one frame, got none"]
@@ -143,7 +144,7 @@ def _clock_faults(tracks):
     return []
 
 
-def _value_faults(tracks):
+def _value_faults(tracks: xr.Dataset) -> list[str]:
     faults = []
     if list(tracks.space.values) != ["x", "y"]:
         faults.append(f"expected space x, y, got {list(tracks.space.values)}")
@@ -159,13 +160,13 @@ def _value_faults(tracks):
     return faults
 
 
-def log_step(tracks, text):
+def log_step(tracks: xr.Dataset, text: str) -> xr.Dataset:
     """Tracks with one more line in their log of processing steps."""
     return tracks.assign_attrs(log=json.dumps([*json.loads(tracks.attrs.get("log", "[]")), text]))
 
 
-def write_netcdf(data, path):
-    """Write a Dataset or a named DataArray as netCDF: the same bytes for the same data, whole or not at all."""
+def write_netcdf(data: xr.Dataset | xr.DataArray, path: str | Path) -> None:
+    """Write a Dataset or a named DataArray as netCDF: the same bytes for the same data, atomically."""
     properties = h5py.h5p.create(h5py.h5p.FILE_CREATE)
     properties.set_obj_track_times(False)  # which h5netcdf leaves on
     in_order = h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED  # as netCDF demands
@@ -177,8 +178,8 @@ def write_netcdf(data, path):
             (data.to_dataset() if isinstance(data, xr.DataArray) else data).dump_to_store(H5NetCDFStore(file))
 
 
-def read_netcdf(path, what):
-    """A netCDF file, wholly in memory.
+def read_netcdf(path: str | Path, what: str) -> xr.Dataset:
+    """A netCDF file, read into memory.
 
     Parameters
     ----------
@@ -206,13 +207,13 @@ def read_netcdf(path, what):
         raise ValueError(f"{path}: expected a netCDF file of {what}, got one that cannot be read ({error})") from error
 
 
-def save_tracks(tracks, path):
-    """Write tracks as netCDF, whole or not at all."""
+def save_tracks(tracks: xr.Dataset, path: str | Path) -> None:
+    """Write tracks as netCDF, atomically."""
     write_netcdf(tracks, path)
 
 
-def load_tracks(path):
-    """Read tracks from netCDF, wholly into memory, and validate them.
+def load_tracks(path: str | Path) -> xr.Dataset:
+    """Read tracks from netCDF into memory, and validate them.
 
     Raises
     ------
@@ -224,7 +225,7 @@ def load_tracks(path):
     return validate_tracks(read_netcdf(path, "tracks"), name=str(path))
 
 
-def stack_views(views):
+def stack_views(views: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """Tracks of several views of one trial along a new last dimension `view`.
 
     Parameters
@@ -237,29 +238,29 @@ def stack_views(views):
     ValueError
         If clocks, keypoints or coordinates differ.
     """
-    names = list(views)
-    first = views[names[0]]
-    for name in names[1:]:
-        other = views[name]
+    name, first = next(iter(views.items()))
+    for other_name, other in views.items():
         if len(other.time) != len(first.time):
             raise ValueError(
-                f"expected the same number of frames in both views, got {len(first.time)} ({names[0]}) and "
-                f"{len(other.time)} ({name}); cut both to their common clock first"
+                f"expected the same number of frames in both views, got {len(first.time)} ({name}) and "
+                f"{len(other.time)} ({other_name}); cut both to their common clock first"
             )
-        for what in ("time", "keypoints", "individuals"):
-            if not np.array_equal(first[what].values, other[what].values):
-                raise ValueError(
-                    f"expected the same {what} in both views, got a difference between {names[0]} and {name}"
-                )
+        differ = [
+            dim for dim in ("time", "keypoints", "individuals") if not first.indexes[dim].equals(other.indexes[dim])
+        ]
         if first.attrs["coordinate_system"] != other.attrs["coordinate_system"]:
+            differ.append("coordinate system")
+        if differ:
             raise ValueError(
-                f"expected the same coordinate system in both views, got a difference between {names[0]} and {name}"
+                f"expected the same {differ[0]} in both views, got a difference between {name} and {other_name}"
             )
-    stacked = xr.concat(list(views.values()), dim=xr.Variable("view", names), combine_attrs="override", join="exact")
+    stacked = xr.concat(
+        list(views.values()), dim=xr.Variable("view", list(views)), combine_attrs="override", join="exact"
+    )
     return stacked.transpose(*DIMS, "view")
 
 
-def select_side(tracks, side):
+def select_side(tracks: xr.Dataset, side: str) -> xr.Dataset:
     """The leg of one side and the neck, as gait6 tracks.
 
     Parameters

@@ -1,12 +1,16 @@
 """Videos, frame by frame: what a file holds, its frames as a stream, two views of one length, and writing."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer, OutputContainer
+from av.video.stream import VideoStream
 
 from studykit.files import replacing
 
@@ -31,7 +35,7 @@ class VideoInfo:
     frames: int
 
 
-def probe(path):
+def probe(path: str | Path) -> VideoInfo:
     """Size, rate and number of frames of a video; faults of the file are found without decoding it.
 
     Parameters
@@ -50,8 +54,8 @@ def probe(path):
         If it is no video, is cut off, holds no frames, or its frame rate varies.
     """
     path = Path(path)
-    with _open(path) as (container, stream):
-        times = [packet.pts for packet in _packets(path, container, stream) if packet.pts is not None]
+    with _open(path) as (container, stream), _whole(path):
+        times = [packet.pts for packet in container.demux(stream) if packet.size and packet.pts is not None]
         promised, base = stream.frames, stream.time_base
         size = stream.codec_context.width, stream.codec_context.height
         rate = stream.average_rate
@@ -76,7 +80,7 @@ def probe(path):
     return VideoInfo(path, *size, fps, len(times))
 
 
-def read_frames(path, *, start=0, stop=None, threads=1):
+def read_frames(path: str | Path, *, start: int = 0, stop: int | None = None, threads: int = 1) -> Iterator[np.ndarray]:
     """Frames of a video, one after the other; memory does not grow with its length.
 
     Parameters
@@ -102,15 +106,13 @@ def read_frames(path, *, start=0, stop=None, threads=1):
             yield frame.to_ndarray(format="rgb24")
 
 
-def _frames(path, stop=None, threads=1):
+def _frames(path: str | Path, stop: int | None = None, threads: int = 1) -> Iterator[av.VideoFrame]:
     """Decoded frames, not yet in RGB, up to a number."""
     path, seen = Path(path), 0
-    with _open(path) as (container, stream):
+    with _open(path) as (container, stream), _whole(path):
         stream.codec_context.thread_count = threads
         promised = stream.frames
-        for frame in _decoded(path, container, stream):
-            if stop is not None and seen >= stop:
-                return
+        for frame in islice(container.decode(stream), stop):
             seen += 1
             yield frame
     if seen == 0:
@@ -120,7 +122,7 @@ def _frames(path, stop=None, threads=1):
         raise ValueError(f"{path}: expected {wanted} frames, got {seen} that can be decoded; copy the file again")
 
 
-def read_selected(path, numbers):
+def read_selected(path: str | Path, numbers: Iterable[int]) -> list[np.ndarray]:
     """Some frames of a video by their numbers, in the order asked for.
 
     Parameters
@@ -142,7 +144,7 @@ def read_selected(path, numbers):
     return [found[int(n)] for n in numbers]
 
 
-def check_equal_length(views):
+def check_equal_length(views: Mapping[str, VideoInfo]) -> None:
     """Refuse views of one trial that do not have equally many frames at one rate.
 
     Parameters
@@ -169,8 +171,10 @@ def check_equal_length(views):
             )
 
 
-def write_video(frames, path, fps, *, quality=23, threads=1):
-    """Write frames as H.264; the file appears under its name when it is whole.
+def write_video(
+    frames: Iterable[np.ndarray], path: str | Path, fps: float, *, quality: int = 23, threads: int = 1
+) -> int:
+    """Write frames as H.264; the file appears under its name when it is complete.
 
     Parameters
     ----------
@@ -212,7 +216,7 @@ def write_video(frames, path, fps, *, quality=23, threads=1):
     return count
 
 
-def _h264(container, width, height, fps, quality, threads):
+def _h264(container: OutputContainer, width: int, height: int, fps: float, quality: int, threads: int) -> VideoStream:
     # With macroblock trees x264 encodes one film in some thirty differently from the others, on the same input.
     steady = {"x264-params": "mbtree=0"}
     options = {"crf": str(quality), "preset": "veryfast", "threads": str(threads)} | steady
@@ -222,7 +226,7 @@ def _h264(container, width, height, fps, quality, threads):
 
 
 @contextmanager
-def _open(path):
+def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Container and video stream of a file that is one."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a video file, got none")
@@ -237,19 +241,12 @@ def _open(path):
         yield container, container.streams.video[0]
 
 
-def _packets(path, container, stream):
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Packets or frames are read within; a broken file is named."""
     try:
-        yield from (packet for packet in container.demux(stream) if packet.size)
+        yield
     except av.FFmpegError as error:
-        raise _broken(path, error) from error
-
-
-def _decoded(path, container, stream):
-    try:
-        yield from container.decode(stream)
-    except av.FFmpegError as error:
-        raise _broken(path, error) from error
-
-
-def _broken(path, error):
-    return ValueError(f"{path}: expected whole frames, got a broken file ({error.strerror}); copy it again")
+        raise ValueError(
+            f"{path}: expected whole frames, got a broken file ({error.strerror}); copy it again"
+        ) from error
