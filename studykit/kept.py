@@ -45,12 +45,13 @@ def _feed(digest: Any, value: Any) -> None:
 
 @cache
 def code_digest(*rooms: str) -> str:
-    """Fingerprint of the package's modules in some rooms, such as "pose" and "models".
+    """Fingerprint of the package's modules in some rooms, such as "pose" and "models", or of single ones at its top.
 
     Comments, docstrings and formatting do not count.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(path for room in rooms for path in (_PACKAGE / room).rglob("*.py")):
+    modules = [path for room in rooms for path in (_PACKAGE / f"{room}.py", *(_PACKAGE / room).rglob("*.py"))]
+    for path in sorted(filter(Path.is_file, modules)):
         digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\n{meaning(path.read_text(encoding='utf-8'))}".encode())
     return digest.hexdigest()
 

@@ -12,7 +12,7 @@ import sys
 import jax, keras, numpy as np
 if len(jax.devices()) > 1:
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
-from studykit.training import compile_model, fit
+from studykit.pose.training import compile_model, fit
 
 class Batches:
     def __getitem__(self, n):

@@ -11,7 +11,8 @@ from studykit.gaitlab import simulate_stills
 from studykit.pose.examples.buckets import Buckets
 from studykit.pose.saved_networks import save_network
 from studykit.pose.scores.masks import judge, pck_table, scores_table
-from studykit.pose.segmentation import LOSSES, Settings, dice, load_network, predict, prepare, score, start_from, train
+from studykit.pose.segmentation import LOSSES, Settings, dice, load_network, predict, prepare, score, train
+from studykit.pose.training import start_from
 from studykit.skeletons import SKELETONS
 from studykit.stills import Still, StillSet
 

@@ -39,6 +39,7 @@ def tiny_model(seed=1):
 def train(folder, batches, **options):
     model = tiny_model()
     history = fit(model, batches, STEPS, folder / "c.npz", every=4, log_every=2, progress=False, **options)
+    assert (history.pop("seconds") > 0).all()
     return model, history
 
 

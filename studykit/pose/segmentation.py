@@ -21,7 +21,7 @@ from studykit.pose.examples.augmentation import Augmentation
 from studykit.pose.examples.batches import Batches
 from studykit.pose.examples.buckets import Buckets, padded_size
 from studykit.pose.scores.metrics import head_length_px
-from studykit.pose.training import compile_model, fit
+from studykit.pose.training import compile_model, fit, start_from
 from studykit.skeletons import SKELETONS
 from studykit.stills import StillSet, known_share, rescale, warp, with_skeleton, zoom_matrix
 
@@ -295,30 +295,6 @@ def train(
     )
     history.insert(1, "epoch", history.step // len(batches))
     return model, history
-
-
-def start_from(model, path):
-    """Take over the weights of another network of the same architecture.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the file is missing, no network, or of another architecture.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected a trained network, got no file; train it first or check the name")
-    try:
-        other = keras.saving.load_model(path, compile=False)
-    except Exception as error:
-        raise ValueError(f"{path}: expected a network saved by Keras, got {error}; train it again") from error
-    wanted, found = ([tuple(w.shape) for w in one.weights] for one in (model, other))
-    if (other.name, found) != (model.name, wanted):
-        raise ValueError(
-            f"{path}: expected a checkpoint of {model.name} with {model.count_params():,} weights, got {other.name} "
-            f"with {other.count_params():,}; start from a network of the same architecture, widths and joints"
-        )
-    model.set_weights(other.get_weights())
 
 
 def score(model, settings, stills, batch_size=8):

@@ -4,20 +4,24 @@ A run that was killed goes on from its last checkpoint with the same weights, op
 ends with the weights that it would have had.
 """
 
-import hashlib
 import json
+import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zipfile import BadZipFile
 
-import keras
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from studykit.files import replacing
+from studykit.kept import fingerprint
+
+if TYPE_CHECKING:
+    import keras
 
 RECIPES = ("adamw", "adam", "sgd", "deeplabcut")
 # Learning rates of DeepLabCut (Mathis et al. 2018; pose_cfg.yaml, `multi_step`) and the step up to which each holds.
@@ -29,8 +33,16 @@ class LossNotFinite(RuntimeError):
 
 
 def compile_model(
-    model, losses, *, steps, recipe="adamw", learning_rate=2e-3, warmup_steps=50, weight_decay=0.01, loss_weights=None
-):
+    model: "keras.Model",
+    losses: Any,
+    *,
+    steps: int,
+    recipe: str = "adamw",
+    learning_rate: float = 2e-3,
+    warmup_steps: int = 50,
+    weight_decay: float = 0.01,
+    loss_weights: dict[str, float] | None = None,
+) -> "keras.Model":
     """Give a model its losses and its optimizer.
 
     Parameters
@@ -50,13 +62,15 @@ def compile_model(
     weight_decay : float
         On kernels only.
     loss_weights : dict of float by output, optional
-        1 each if not given.
+        See `compile_losses`.
 
     Returns
     -------
     keras.Model
-        The same, compiled; on TensorFlow without XLA, which is slower on CPUs.
+        The same, compiled.
     """
+    import keras
+
     if recipe == "deeplabcut":
         rates = keras.optimizers.schedules.PiecewiseConstantDecay(
             list(_DEEPLABCUT_RATES)[:-1], list(_DEEPLABCUT_RATES.values())
@@ -75,26 +89,45 @@ def compile_model(
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "phase"])
     else:
         raise ValueError(f"recipe: expected one of {', '.join(RECIPES)}, got {recipe!r}")
+    return compile_losses(model, losses, loss_weights, optimizer)
+
+
+def compile_losses(
+    model: "keras.Model", losses: Any, loss_weights: dict[str, float] | None = None, optimizer: Any = "rmsprop"
+) -> "keras.Model":
+    """Give a model its losses, for its examination; on TensorFlow without XLA, which is slower on CPUs.
+
+    Parameters
+    ----------
+    model : keras.Model
+    losses : loss or dict of losses by output
+    loss_weights : dict of float by output, optional
+        1 where not given; names that the model does not have are left out.
+    """
+    import keras
+
+    if loss_weights:
+        loss_weights = {name: loss_weights.get(name, 1.0) for name in model.output}
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
-    model.compile(optimizer, loss=losses, loss_weights=loss_weights, jit_compile=jit)
+    model.compile(optimizer, loss=losses, loss_weights=loss_weights or None, jit_compile=jit)
     return model
 
 
 def fit(
-    model,
-    batches,
-    steps,
-    checkpoint,
+    model: "keras.Model",
+    batches: Sequence,
+    steps: int,
+    checkpoint: Path | str,
     *,
-    settings=None,
-    watch=None,
-    best=None,
-    patience=None,
-    every=200,
-    log_every=20,
-    ahead=3,
-    progress=True,
-):
+    settings: Any = None,
+    watch: Callable[["keras.Model"], dict[str, float]] | None = None,
+    best: str | None = None,
+    patience: int | None = None,
+    every: int = 200,
+    log_every: int = 20,
+    ahead: int = 3,
+    progress: bool = True,
+) -> pd.DataFrame:
     """Train a compiled model for a number of steps, resuming a run that was stopped.
 
     Parameters
@@ -106,7 +139,7 @@ def fit(
     steps : int
     checkpoint : path-like
         Where to keep weights, optimizer and step; removed when the training is complete.
-    settings : dict, optional
+    settings : anything that `kept.fingerprint` takes, optional
         Whatever else the weights depend on; a checkpoint of other settings is not continued.
     watch : callable, optional
         ``watch(model) -> dict of numbers``, such as errors on the test set, taken down every `every` steps.
@@ -127,7 +160,7 @@ def fit(
     Returns
     -------
     pandas.DataFrame
-        History: step, the mean losses since the last row, and what `watch` said.
+        History: step, the mean losses since the last row, what `watch` said, and the seconds of these steps alone.
 
     Raises
     ------
@@ -142,7 +175,7 @@ def fit(
     bar = tqdm(total=steps, initial=first, desc="train", unit="step", disable=not progress)
     with bar, ThreadPoolExecutor(1) as pool:
         coming = deque(pool.submit(batches.__getitem__, n) for n in range(first, min(first + ahead, steps)))
-        window = []
+        window, clock = [], time.perf_counter()
         for step in range(first, steps):
             if step + ahead < steps:
                 coming.append(pool.submit(batches.__getitem__, step + ahead))
@@ -155,7 +188,7 @@ def fit(
             if done % log_every == 0 or done == steps:
                 row = {"step": done} | {name: float(np.mean([one[name] for one in window])) for name in window[0]}
                 bar.set_postfix(loss=f"{row['loss']:.4g}")
-                window = []
+                row["seconds"], window = time.perf_counter() - clock, []
                 if watch is not None and (done % every == 0 or done == steps):
                     row |= watch(model)
                 history.append(row)
@@ -165,6 +198,8 @@ def fit(
                 break
             if done % every == 0 and done < steps:
                 _save(model, checkpoint, key, done, history, lowest)
+            if not window:
+                clock = time.perf_counter()
     checkpoint.unlink(missing_ok=True)
     if lowest.weights:
         model.set_weights(lowest.weights)
@@ -189,9 +224,10 @@ def _stop(model, checkpoint, key, step):
 
 
 def _fingerprint(model, steps, settings):
+    import keras
+
     shapes = [(v.name, list(v.shape)) for v in model.trainable_variables]
-    text = json.dumps([shapes, steps, settings, keras.backend.backend()], sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return fingerprint([shapes, steps, settings, keras.backend.backend()])
 
 
 def _variables(model):
@@ -202,6 +238,8 @@ def _variables(model):
 
 
 def _save(model, checkpoint, key, step, history, lowest):
+    import keras
+
     values = [keras.ops.convert_to_numpy(v) for v in _variables(model)]
     if not all(np.isfinite(value).all() for value in values if value.dtype.kind == "f"):
         return  # the coming step will say so
@@ -234,7 +272,49 @@ def _read(checkpoint):
         return {}
 
 
-def save_model(model, path):
-    """Write a model as `.keras`, whole or not at all, without the optimizer's state."""
+def save_model(model: "keras.Model", path: Path | str) -> None:
+    """Write a model as `.keras` without the optimizer's state, as `files.replacing` does."""
+    import keras
+
     with replacing(path) as temporary:
         keras.saving.save_model(model, temporary, include_optimizer=False)
+
+
+def load_model(path: Path | str) -> "keras.Model":
+    """Read a `.keras` file, whatever layers of ours it names; not compiled.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing, or no network; one that would run code of its own is refused.
+    """
+    import keras
+
+    import studykit.models.harmonic_layers
+    import studykit.models.vit  # noqa: F401 - these register their layers
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a trained network, got no file; train it first or check the name")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:
+        raise ValueError(f"{path}: expected a network saved by Keras, got {error}; train it again") from error
+
+
+def start_from(model: "keras.Model", path: Path | str) -> None:
+    """Take over the weights of another network of the same architecture.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing, no network, or of another architecture.
+    """
+    other = load_model(path)
+    wanted, found = ([tuple(w.shape) for w in one.weights] for one in (model, other))
+    if (other.name, found) != (model.name, wanted):
+        raise ValueError(
+            f"{path}: expected a checkpoint of {model.name} with {model.count_params():,} weights, got {other.name} "
+            f"with {other.count_params():,}; start from a network of the same architecture, widths and joints"
+        )
+    model.set_weights(other.get_weights())

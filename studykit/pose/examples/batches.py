@@ -1,10 +1,11 @@
 """Batches of stills for training, on any backend of Keras."""
 
-import keras
+from collections.abc import Sequence
+
 import numpy as np
 
 
-class Batches(keras.utils.PyDataset):
+class Batches(Sequence):
     """Batches of stills for training, on any backend of Keras.
 
     Batch n depends only on `seed` and n: a run that was stopped goes on with the very batches it would have had.
@@ -25,15 +26,10 @@ class Batches(keras.utils.PyDataset):
         How many batches there are; a pass over the stills if not given.
     first : int
         Number of the first batch, to go on with a stopped run.
-    **options
-        Of `keras.utils.PyDataset`: workers, use_multiprocessing, max_queue_size.
     """
 
-    def __init__(
-        self, stills, encode, batch_size, *, augmentation=None, shuffle=True, seed=0, steps=None, first=0, **options
-    ):
+    def __init__(self, stills, encode, batch_size, *, augmentation=None, shuffle=True, seed=0, steps=None, first=0):
         """Keep the arguments."""
-        super().__init__(**options)
         if not len(stills):
             raise ValueError("expected at least one still to train on, got none")
         self.stills, self.encode, self.batch_size = stills, encode, batch_size
