@@ -24,7 +24,7 @@ from studykit.datasets.lsp import lsp_stills
 from studykit.gaitlab import simulate_stills
 from studykit.pose.examples.batches import Batches
 from studykit.pose.scores.keypoints import truth_points
-from studykit.pose.scores.metrics import pck, torso_length_px
+from studykit.pose.scores.pck import pck, torso_length_px
 from studykit.pose.topdown import Settings, in_memory, predict_stills
 from studykit.pose.training import compile_model, fit
 from studykit.skeletons import SKELETONS

@@ -1,6 +1,5 @@
 """Settings of the keypoint networks, training on people, the cascade, scores over the shared joints."""
 
-import json
 from dataclasses import replace
 from functools import partial
 
@@ -16,19 +15,7 @@ from studykit.plots.keypoints import draw_overfitting, draw_training
 from studykit.pose.cascade import JointCrop, refine, second_stage
 from studykit.pose.examples.batches import Batches
 from studykit.pose.saved_networks import save_network
-from studykit.pose.scores.keypoints import (
-    COMPARED,
-    detected_stills,
-    head_lengths,
-    in_short,
-    known_moments,
-    mse_units,
-    network_scores,
-    read_detections,
-    shared_scores,
-    truth_points,
-)
-from studykit.pose.scores.metrics import coco_truth, mse_normalised
+from studykit.pose.scores.keypoints import COMPARED, head_lengths, in_short, network_scores, shared_scores, truth_points
 from studykit.pose.topdown import Settings, in_memory, load_network, predict_stills, validate
 from studykit.pose.training import compile_model, fit
 from studykit.skeletons import SKELETONS
@@ -160,36 +147,6 @@ def test_pckh_counts_within_half_a_head(people):
         assert shared_scores(moved, people, LSP, heads=heads)["pckh"] == right
 
 
-def test_detections_become_stills(people, tmp_path):
-    truth = coco_truth(people, SKELETONS["coco17"].keypoints[5:])
-    path = tmp_path / "boxes.json"
-    rows = [
-        {"image_id": n, "category_id": c, "bbox": [10, 12, 40, 60], "score": 0.5} for n, c in ((2, 1), (2, 3), (1, 1))
-    ]
-    path.write_text(json.dumps(rows))
-    found, images, scores = detected_stills(people, read_detections(path, truth))
-    assert images.tolist() == [2, 1] and scores.tolist() == [0.5, 0.5]  # category 3 is no person
-    np.testing.assert_array_equal(found[0].image, people[1].image)
-    assert found[0].box == (10, 12, 40, 60) and (found[0].keypoints[:, 2] == 0).all()
-
-
-@pytest.mark.parametrize(
-    "content, message",
-    [
-        ('[{"image_id": 1', r"boxes\.json: expected whole JSON"),
-        ('{"boxes": []}', r"boxes\.json: expected a list of detections, got dict"),
-        ('[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]', "row 0: expected category_id, got none"),
-        ('[{"image_id": 99, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]', "an image of the truth, got 99"),
-        ('[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 0, 4], "score": 1}]', "with an area, got"),
-    ],
-)
-def test_detections_that_cannot_be_used_are_told(people, tmp_path, content, message):
-    path = tmp_path / "boxes.json"
-    path.write_text(content)
-    with pytest.raises(ValueError, match=message):
-        read_detections(path, coco_truth(people, SKELETONS["coco17"].keypoints[5:]))
-
-
 def test_multiply_adds_are_the_published_ones():
     # VGG-16's thirteen convolutions at 224 px: 15.35 G of its 15.47 (Simonyan & Zisserman 2015); paper 004 takes them.
     assert multiply_adds(regression_cnn()) / 1e9 == pytest.approx(15.35, rel=0.005)
@@ -203,20 +160,6 @@ def test_multiply_adds_of_attention():
     head = tokens * 16 * width * 4 + 16 * 16 * 4 * 3
     assert multiply_adds(network) == tokens * 8 * 8 * 3 * width + encoder + head
     assert count_parameters(network) == sum(np.prod(w.shape) for w in network.trainable_weights)
-
-
-def test_units_of_a_squared_error_follow_from_each_other():
-    rng = np.random.default_rng(4)
-    truth = np.concatenate([rng.uniform(0, 256, (20, 14, 2)), np.full((20, 14, 1), 2.0)], axis=-1)
-    found = truth[..., :2] + rng.normal(0, 5, (20, 14, 2))
-    mean_pose, spread = known_moments(truth)
-    table = mse_units(found, truth, mean_pose, spread, 256).set_index("unit")
-    share = table.loc["shares of the picture's sides, 0 to 1"]
-    assert share.network == pytest.approx(mse_normalised(found, truth, (256, 256)))
-    np.testing.assert_allclose(table.loc["px of a picture of 224 px, squared"], share * 224**2)
-    np.testing.assert_allclose(table.loc["shares of half the sides, -1 to 1"], share * 4)
-    # The mean pose of these very people errs by one standard deviation.
-    assert table.mean_pose["standard deviations of each joint"] == pytest.approx(1)
 
 
 def test_runs_are_compared_best_first(tmp_path):

@@ -8,7 +8,7 @@ from studykit.files import write_text
 from studykit.notebook import headline, save_table
 from studykit.papers import findings as published
 from studykit.papers.thesis import FALSE_POSITIVES_PERCENT
-from studykit.pose.scores.metrics import COCO_FIGURES
+from studykit.pose.scores.coco import COCO_FIGURES
 
 
 @pytest.fixture

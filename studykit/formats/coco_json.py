@@ -24,6 +24,7 @@ class Annotation(BaseModel):
 
     id: int
     image_id: int
+    category_id: int = 1
     keypoints: list[FiniteFloat]
     bbox: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat] | None = None
     area: float | None = None
@@ -131,10 +132,9 @@ def _checked(schema: Any, source: Any, what: str) -> tuple[str, Any]:
 
 def _told(fault: dict) -> str:
     """A fault that pydantic found, in a sentence: where, what was expected, what came."""
-    *place, last = fault["loc"] or ("",)
-    where = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in place)
-    if fault["type"] == "missing":
-        return f"{where or 'file'}: expected {last}, got none".removeprefix("file: ")
+    missing = fault["type"] == "missing"
+    place = fault["loc"][:-1] if missing else fault["loc"]
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
     got = type(fault["input"]).__name__ if isinstance(fault["input"], list | dict) else repr(fault["input"])
-    where = ".".join(filter(None, [where, str(last)]))
-    return f"{where}: {fault['msg'].replace('Input should be', 'expected')}, got {got}".removeprefix(": ")
+    said = f"{fault['msg'].replace('Input should be', 'expected')}, got {got}"
+    return ": ".join(filter(None, [where, f"expected {fault['loc'][-1]}, got none" if missing else said]))

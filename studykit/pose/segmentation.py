@@ -20,7 +20,7 @@ from studykit.pose.codecs.joint_maps import JOINTS, encode_joints
 from studykit.pose.examples.augmentation import Augmentation
 from studykit.pose.examples.batches import Batches
 from studykit.pose.examples.buckets import Buckets, padded_size
-from studykit.pose.scores.metrics import head_length_px
+from studykit.pose.scores.pck import head_length_px
 from studykit.pose.training import compile_model, fit, start_from
 from studykit.skeletons import SKELETONS
 from studykit.stills import StillSet, known_share, rescale, warp, with_skeleton, zoom_matrix

@@ -16,7 +16,7 @@ from studykit.models.vit import vit
 from studykit.pose import saved_networks
 from studykit.pose.codecs.heatmaps import gaussian_maps, heatmap_peaks, merge_flipped
 from studykit.pose.examples.crops import CropSettings, uncrop
-from studykit.pose.scores.metrics import pck, torso_length_px
+from studykit.pose.scores.pck import pck, torso_length_px
 from studykit.skeletons import SKELETONS, flip_order
 from studykit.stills import StillSet
 

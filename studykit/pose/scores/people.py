@@ -1,43 +1,48 @@
-"""Scores of networks that find everybody in a picture: single people beside the other networks, and scenes."""
+"""Scores of networks that detect everybody in a picture: single people beside the other networks, and scenes."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
+from studykit.pose.scores.coco import coco_results, coco_scores, coco_truth
 from studykit.pose.scores.keypoints import SHARED, shared_pck, shared_scores
-from studykit.pose.scores.metrics import coco_results, coco_scores, coco_truth
-from studykit.skeletons import SKELETONS, convert
+from studykit.skeletons import convert
+from studykit.stills import StillSet
+
+Found = tuple[np.ndarray, np.ndarray]  # people (P, K, 3) of a picture, and their scores (P,); see `grouping.assemble`
 
 
-def surest_person(found, keypoints):
-    """One person a picture: the surest, or nobody.
+def surest_person(found: Sequence[Found], keypoints: int) -> tuple[np.ndarray, np.ndarray]:
+    """One person per picture: the surest, or none.
 
     Parameters
     ----------
     found : sequence of (people (P, K, 3), scores (P,))
-        A picture each, as from `openpose_network.find_people`.
+        A picture each, as from `openpose.find_people`.
     keypoints : int
         K.
 
     Returns
     -------
     points : ndarray (N, K, 3)
-        NaN, NaN, 0 where nothing was found.
+        NaN, NaN, 0 where nothing was detected.
     scores : ndarray (N,)
-        0 where nobody was found.
+        0 where no one was detected.
     """
-    nobody = np.tile([np.nan, np.nan, 0], (keypoints, 1))
-    points = np.stack([people[0] if len(people) else nobody for people, _ in found])
+    none = np.tile([np.nan, np.nan, 0], (keypoints, 1))
+    points = np.stack([people[0] if len(people) else none for people, _ in found])
     return points, np.array([scores[0] if len(scores) else 0.0 for _, scores in found])
 
 
-def guess_missing(points):
-    """People with a place for every keypoint, as COCO's evaluation needs it: the middle of those found, or the corner.
+def guess_missing(points: np.ndarray) -> np.ndarray:
+    """People with a place for every keypoint, for COCO's evaluation: the middle of those detected, or the corner.
 
     Parameters
     ----------
     points : ndarray (N, K, 3)
-        NaN where not found.
+        NaN where not detected.
     """
     points = np.array(points, dtype=float)
     for person in points:
@@ -46,33 +51,41 @@ def guess_missing(points):
     return points
 
 
-def single_scores(points, found, stills, keypoints, heads=None):
-    """What `keypoint_scores.shared_scores` gives for one person a picture, and what grouping leaves of it.
+def single_scores(
+    points: np.ndarray,
+    found: Sequence[Found],
+    stills: StillSet,
+    keypoints: Sequence[str],
+    heads: np.ndarray | None = None,
+) -> dict[str, float]:
+    """What `keypoints.shared_scores` gives for one person per picture, and what grouping leaves of it.
 
     Parameters
     ----------
     points : ndarray (N, K, 3)
-        The person of each still, who is known to be alone, as from `openpose_network.find_one`.
+        The person of each still, who is known to be alone, as from `openpose.find_one`.
     found : sequence of (people (P, K, 3), scores (P,))
-        Whoever `openpose_network.find_people` finds in each still.
+        Whoever `openpose.find_people` detects in each still.
     stills : StillSet
-        One person a picture.
+        One person per picture.
     keypoints : sequence of str
-        Of the people found.
+        Of the people detected.
     heads : ndarray (N,), optional
-        From `keypoint_scores.head_lengths`.
+        From `keypoints.head_lengths`.
 
     Returns
     -------
     dict of str to float
-        With `pck_grouped`: of the surest of the people found, where a joint that was not found is wrong.
+        With `pck_grouped`: of the surest of the people detected, where a joint that was not detected is wrong.
     """
     surest, _ = surest_person(found, len(keypoints))
     grouped = shared_pck(surest, stills, keypoints).pck.iloc[-1]
     return shared_scores(points, stills, keypoints, heads=heads) | {"pck_grouped": grouped}
 
 
-def scene_scores(found, stills, keypoints, names=SHARED):
+def scene_scores(
+    found: Sequence[Found], stills: StillSet, keypoints: Sequence[str], names: Sequence[str] = SHARED
+) -> dict[str, float]:
     """COCO's figures for everybody in pictures of several people.
 
     Parameters
@@ -80,26 +93,92 @@ def scene_scores(found, stills, keypoints, names=SHARED):
     found : sequence of (people (P, K, 3), scores (P,))
         A picture each, in the order of `stills.by_scene()`.
     stills : StillSet
-        One still a person.
+        One still per person; may be empty.
     keypoints : sequence of str
-        Of the people found.
+        Of the people detected.
     names : sequence of str
         Joints that are scored.
 
     Returns
     -------
     dict of str to float
-        `metrics.COCO_FIGURES`, and `people_per_person`: people found over people there.
+        `coco.COCO_FIGURES`, and `people_per_person`: people detected over people there; both NaN without scenes.
     """
+    if not len(stills):
+        return {"AP": np.nan, "people_per_person": np.nan}
     images = [n + 1 for n, (people, _) in enumerate(found) for _ in people]
     people, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
     results = coco_results(images, guess_missing(convert(people, keypoints, names)), scores) if images else []
     return coco_scores(coco_truth(stills, names), results) | {"people_per_person": len(people) / len(stills)}
 
 
-def coco_names(keypoints):
-    """Those of COCO's 17 keypoints that a skeleton has."""
-    return tuple(name for name in SKELETONS["coco17"].keypoints if name in keypoints)
+def say_training(
+    variant: str,
+    train: StillSet,
+    test: StillSet,
+    seconds: float,
+    scores: pd.Series,
+    joints: pd.DataFrame,
+    scenes_ap: float | None,
+) -> str:
+    """Conclusion of notebook 30.
+
+    Parameters
+    ----------
+    variant : str
+        Name of the network.
+    train, test : StillSet
+    seconds : float
+        Of the training.
+    scores : pandas.Series
+        From `single_scores`.
+    joints : pandas.DataFrame
+        PCK of all keypoints, from `keypoints.shared_pck`.
+    scenes_ap : float or None
+        Average precision in scenes, None without scenes.
+    """
+    every = joints.set_index("keypoint").pck
+    scenes = "" if scenes_ap is None else f" In scenes of several people the average precision is {scenes_ap:.2f}."
+    return (
+        f"{variant}, trained on {len(train)} pictures in {seconds:.0f} s, detects {100 * every['all']:.1f} % of all "
+        f"keypoints of {len(set(test.participants))} unseen people within a fifth of the torso's length, "
+        f"{100 * scores.pck:.1f} % of the twelve joints that all networks share; hardest is the "
+        f"{every.drop('all').dropna().idxmin()}. Grouping, which does not know that there is one person, leaves "
+        f"{100 * scores.pck_grouped:.1f} %.{scenes}"
+    )
+
+
+def say_scales(comparison: pd.DataFrame, network: str, cost: pd.DataFrame) -> str:
+    """Conclusion of notebook 31.
+
+    Parameters
+    ----------
+    comparison : pandas.DataFrame
+        From `openpose.compare_scales`.
+    network : str
+        The one that is looked at closely.
+    cost : pandas.DataFrame
+        From `openpose.published_cost`; may be empty.
+    """
+    own, best = comparison[comparison.network == network], comparison.loc[comparison.pck.idxmax()]
+    one, every = own.iloc[0], own.iloc[-1]
+    gain, ratio = 100 * (every.pck - one.pck), every.ms_per_image / one.ms_per_image
+    said = f"brings {gain:.1f} points more" if gain > 0.5 else f"changes that by {gain:.1f} points"
+    sizes = ""
+    if len(cost):
+        sizes = f" At the published sizes VGG-19 takes {slowest_to_fastest(cost):.0f} times as long as MobileNet."
+    return (
+        f"{network} detects {100 * one.pck:.1f} % of the shared joints of unseen people at one scale in "
+        f"{one.ms_per_image:.0f} ms; scale search {said} for {ratio:.1f} times the time. Best of all is {best.network} "
+        f"at scales {best.scales}, {100 * best.pck:.1f} %.{sizes} The paper's claim that MobileNet is more accurate "
+        "rests on pictures; these numbers are of small networks on the study's people and judge the method, not the "
+        "published weights."
+    )
+
+
+def slowest_to_fastest(cost: pd.DataFrame) -> float:
+    """Ratio of the longest to the shortest `ms_per_image`; NaN of an empty table."""
+    return cost.ms_per_image.max() / cost.ms_per_image.min() if len(cost) else np.nan
 
 
 def measure(find, find_one, singles, scenes, keypoints):

@@ -1,4 +1,4 @@
-"""Scores of found keypoints, against the field's reference tools and against what they mean."""
+"""COCO's average precision and recall, against pycocotools and against what they mean; detected boxes."""
 
 import contextlib
 import io
@@ -8,22 +8,20 @@ import numpy as np
 import pytest
 
 from studykit.gaitlab import simulate_stills
-from studykit.pose.scores.metrics import (
+from studykit.pose.scores.coco import (
     COCO_FIGURES,
     coco_results,
     coco_scores,
     coco_truth,
-    head_length_px,
+    detected_stills,
     image_ids,
-    mse_normalised,
-    pck,
     precision_curves,
-    torso_length_px,
+    read_detections,
 )
 from studykit.skeletons import SKELETONS
 from studykit.stills import Still, StillSet
 
-COCO17, LSP14 = SKELETONS["coco17"].keypoints, SKELETONS["lsp14"].keypoints
+COCO17 = SKELETONS["coco17"].keypoints
 
 
 @pytest.fixture(scope="module")
@@ -124,46 +122,13 @@ def test_people_of_one_scene_share_an_image_and_a_part_of_the_keypoints_can_be_s
     assert coco_scores(truth, coco_results([1, 2, 2], points, [0.5, 0.1, 0.9]))["AP"] == 1
 
 
-def test_pck_counts_known_points_within_the_fraction():
-    truth = np.zeros((2, 3, 3))
-    truth[..., 2] = [[2, 1, 0], [2, 2, 2]]
-    predicted = truth[..., :2] + np.array([[[3, 0], [0, 0], [99, 0]], [[5, 0], [np.nan, 0], [0, 4]]])
-    table = pck(predicted, truth, [20, 20], 0.2, ["a", "b", "c"])
-    assert table.keypoint.tolist() == ["a", "b", "c", "all"] and table.n.tolist() == [2, 2, 1, 5]
-    np.testing.assert_allclose(table.pck, [0.5, 0.5, 1, 3 / 5])
-    one = pck(predicted, truth, [20, np.nan], 0.2)
-    assert one.n.tolist() == [1, 1, 0, 2] and np.isnan(one.pck[2]) and one.pck[3] == 1
-
-
-def test_lengths_and_squared_error_in_units_of_the_image():
-    points = np.zeros((2, 14, 3))
-    points[..., 2] = 2
-    points[:, LSP14.index("left_shoulder"), :2] = [3, 0]
-    points[:, LSP14.index("right_hip"), :2] = [0, 4]
-    points[:, LSP14.index("head_top"), :2] = [0, -6]
-    points[1, LSP14.index("neck"), 2] = 0
-    np.testing.assert_allclose(torso_length_px(points, LSP14), [5, 5])
-    np.testing.assert_allclose(head_length_px(points, LSP14), [6, np.nan])
-    assert mse_normalised(points + np.array([10, 0, 0]), points, (100, 200)) == pytest.approx(0.1**2 / 2)
-    with pytest.raises(ValueError, match="expected a skeleton with head_top, got nose"):
-        head_length_px(np.zeros((1, 2, 3)), ["nose", "neck"])
-
-
-def test_ill_shapes_and_lengths_are_refused():
-    truth = np.ones((2, 3, 3))
-    with pytest.raises(ValueError, match=r"expected predictions \(N, K, 2 or 3\)"):
-        pck(truth[:, :2], truth, [1, 1], 0.2)
-    with pytest.raises(ValueError, match="expected a length above 0 px"):
-        pck(truth, truth, [1, 0], 0.2)
-
-
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda truth: truth.pop("images"), "expected images of a COCO annotation file, got none"),
+        (lambda truth: truth.pop("images"), "expected images, got none"),
         (lambda truth: truth["categories"][0].pop("keypoints"), "expected a category with keypoints"),
-        (lambda truth: truth["categories"][0]["keypoints"].append("tail"), "that COCO has constants for"),
-        (lambda truth: truth["annotations"][0].pop("area"), "annotation 1: expected area, got none"),
+        (lambda truth: truth["categories"][0]["keypoints"].__setitem__(0, "tail"), "that COCO has constants for"),
+        (lambda truth: truth["annotations"][0].pop("area"), "annotation 1: expected an area above 0 px, got None"),
         (lambda truth: truth["annotations"][0].update(area=0), "annotation 1: expected an area above 0 px, got 0"),
         (lambda truth: truth["annotations"][0].update(image_id=77), "expected one of the file's images, got 77"),
         (lambda truth: truth["annotations"][0].update(keypoints=[1]), "expected 51 numbers for keypoints, got 1"),
@@ -173,7 +138,7 @@ def test_ill_shapes_and_lengths_are_refused():
 def test_a_truth_that_cannot_be_scored_against_is_refused(stills, change, fault):
     truth = coco_truth(stills[:2])
     change(truth)
-    with pytest.raises(ValueError, match=f"^truth: .*{fault}"):
+    with pytest.raises(ValueError, match=f"^annotations: .*{fault}"):
         coco_scores(truth, [])
 
 
@@ -182,7 +147,7 @@ def test_a_truth_that_cannot_be_scored_against_is_refused(stills, change, fault)
     [
         ({"image_id": 99}, "row 0: expected an image of the truth, got 99"),
         ({"keypoints": [1, 2, 3]}, "row 0: expected 51 numbers for keypoints, got 3"),
-        ({"score": float("nan")}, "row 0: expected finite keypoints and score"),
+        ({"score": float("nan")}, "expected a COCO file of results .*score: expected a finite number, got nan"),
     ],
 )
 def test_results_that_do_not_fit_are_refused(stills, change, fault):
@@ -190,7 +155,7 @@ def test_results_that_do_not_fit_are_refused(stills, change, fault):
     rows = coco_results([1], stills[0].keypoints[None], [1])
     with pytest.raises(ValueError, match=f"^results: {fault}"):
         coco_scores(truth, [rows[0] | change])
-    with pytest.raises(ValueError, match="expected score, got none"):
+    with pytest.raises(ValueError, match=r"\[0\]: expected score, got none"):
         coco_scores(truth, [{key: value for key, value in rows[0].items() if key != "score"}])
 
 
@@ -201,7 +166,37 @@ def test_half_written_and_missing_files_are_named(stills, tmp_path):
     path.write_text(path.read_text(encoding="utf-8")[:-20], encoding="utf-8")
     with pytest.raises(ValueError, match=r"results\.json: expected whole JSON"):
         coco_scores(truth, path)
-    with pytest.raises(FileNotFoundError, match=r"none\.json: expected a COCO JSON file with the truth"):
+    with pytest.raises(FileNotFoundError, match=r"none\.json: expected a COCO JSON file with the annotations"):
         coco_scores(tmp_path / "none.json", path)
     with pytest.raises(ValueError, match="expected a place for every keypoint"):
         coco_results([1], np.full((1, 17, 3), np.nan), [1])
+
+
+def test_detections_become_stills(stills, tmp_path):
+    truth = coco_truth(stills, SKELETONS["coco17"].keypoints[5:])
+    path = tmp_path / "boxes.json"
+    rows = [
+        {"image_id": n, "category_id": c, "bbox": [10, 12, 40, 60], "score": 0.5} for n, c in ((2, 1), (2, 3), (1, 1))
+    ]
+    path.write_text(json.dumps(rows))
+    found, images, scores = detected_stills(stills, read_detections(path, truth))
+    assert images.tolist() == [2, 1] and scores.tolist() == [0.5, 0.5]  # category 3 is no person
+    np.testing.assert_array_equal(found[0].image, stills[1].image)
+    assert found[0].box == (10, 12, 40, 60) and (found[0].keypoints[:, 2] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ('[{"image_id": 1', r"boxes\.json: expected whole JSON"),
+        ('{"boxes": []}', r"boxes\.json: expected a COCO file of results .*: expected a valid list, got dict"),
+        ('[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]', r"\[0\]: expected category_id, got none"),
+        ('[{"image_id": 99, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]', "an image of the truth, got 99"),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 0, 4], "score": 1}]', "expected greater than 0, got 0"),
+    ],
+)
+def test_detections_that_cannot_be_used_are_told(stills, tmp_path, content, message):
+    path = tmp_path / "boxes.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_detections(path, coco_truth(stills, SKELETONS["coco17"].keypoints[5:]))
