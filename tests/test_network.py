@@ -140,6 +140,7 @@ sys.exit(" ".join({{"keras", "tensorflow", "studykit.models"}} & set(sys.modules
 
 
 def test_a_training_may_start_from_a_network(first, tmp_path):
+    start = str(first.folder / "model.keras")
     begun = trained(
         tmp_path,
         schedule=Schedule(steps=1, batch_size=4, learning_rate=1e-9, recipe="adam", start_from=start),
