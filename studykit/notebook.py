@@ -45,7 +45,7 @@ class Run:
         """The Study table that notebook 00 made."""
         return read_study(self.need("study/study.csv", made_by="00_data"))
 
-    def figure(self, name: str, drawn: "tuple[Figure, pd.DataFrame]") -> None:
+    def figure(self, name: str, drawn: "tuple[Figure, pd.DataFrame] | None") -> None:
         """Save a figure with the numbers it shows, and show it.
 
         Parameters
@@ -53,8 +53,10 @@ class Run:
         name : str
             Of its files.
         drawn : (matplotlib Figure, pandas.DataFrame)
-            As the functions of `studykit.plots` return it.
+            As the functions of `studykit.plots` return it; None where there is nothing to draw.
         """
+        if drawn is None:
+            return
         from IPython.display import display
 
         path = self.reports / "figures" / self.name / name
@@ -65,8 +67,13 @@ class Run:
         shown = {"image/png": png, "text/plain": f"Figure {name}"}
         display(shown, raw=True, metadata={"image/png": {"width": width}} | self._about("figure", path))
 
-    def table(self, name: str, table: pd.DataFrame, shown: Any = None) -> pd.DataFrame:
-        """Save a table, and show it, or `shown` (such as its first rows, rounded) in its place; returns the table."""
+    def table(self, name: str, table: pd.DataFrame | None, shown: Any = None) -> pd.DataFrame | None:
+        """Save a table, and show it, or `shown` (such as its first rows, rounded) in its place; returns the table.
+
+        None, where there is none, is passed over.
+        """
+        if table is None:
+            return None
         from IPython.display import display
 
         path = self.reports / "tables" / self.name / name

@@ -3,10 +3,15 @@
 Each function returns a Matplotlib figure and the table of what it shows.
 """
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
 
+from studykit.plots.skeletons import draw_skeleton
 from studykit.plots.style import (
     ONE_COLUMN,
     TWO_COLUMNS,
@@ -14,55 +19,71 @@ from studykit.plots.style import (
     epoch_axis,
     picture_grid,
     show_picture,
-    side_colour,
+    study_grid,
 )
-from studykit.skeletons import SKELETONS
+from studykit.stills import Still
 
 LOSSES = {
     "mask_loss": "Dice loss of the mask",
     "joint_map_loss": "squared error of the joint map",
     "joints_loss": "cross entropy of the joints",
 }
+Drawn = tuple[Figure, pd.DataFrame]
 
 
-def draw_histories(histories):
-    """Losses over the epochs: training (dashed) and validation (full lines), a panel a loss, a colour a run.
+def draw_histories(histories: dict[str, pd.DataFrame]) -> Drawn:
+    """Losses over the epochs: training (dashed) and validation (full lines), a panel per loss, a colour per run.
 
     Parameters
     ----------
     histories : dict of str to pandas.DataFrame
         As from `segmentation.train`, by run.
     """
-    long = pd.concat([table.assign(run=run) for run, table in histories.items()], ignore_index=True)
-    panels = [name for name in LOSSES if f"validation_{name}" in long]
-    fig, axes = plt.subplots(1, len(panels), figsize=(TWO_COLUMNS, 2.3), squeeze=False)
-    for ax, name in zip(axes[0], panels, strict=True):
-        for colour, (run, table) in zip(_colours(), histories.items(), strict=False):
-            if f"validation_{name}" not in table:
-                continue
-            trained = name if name in table else "loss"
-            ax.plot(table.epoch, table[trained], "--", color=colour, linewidth=0.8)
-            looked = table.dropna(subset=f"validation_{name}")
-            ax.plot(looked.epoch, looked[f"validation_{name}"], "o-", color=colour, markersize=2.5, label=run)
-        epoch_axis(ax, long.dropna(subset=f"validation_{name}"))
-        ax.set(ylabel=LOSSES[name], yscale="log")
-        ax.legend()
-    return fig, long
+    table = pd.concat([one.assign(run=run) for run, one in histories.items()], ignore_index=True)
+    filled = table.assign(mask_loss=table.get("mask_loss", table.loss).fillna(table.loss))  # one output has one loss
+    columns = [name for loss in LOSSES for name in (loss, f"validation_{loss}") if f"validation_{loss}" in table]
+    long = filled.melt(["run", "epoch"], columns).dropna()
+    long["set"] = np.where(long.variable.str.startswith("validation"), "validation", "training")
+    long["loss"] = long.variable.str.removeprefix("validation_").map(LOSSES)
+    grid = sns.relplot(
+        long,
+        x="epoch",
+        y="value",
+        col="loss",
+        hue="run",
+        style="set",
+        kind="line",
+        dashes={"training": (3, 1.5), "validation": ""},
+        marker="o",
+        markersize=3,
+        markeredgewidth=0,
+        facet_kws={"sharey": False},
+    )
+    grid.set(yscale="log").set_ylabels("loss")
+    for ax in grid.axes.flat:
+        epoch_axis(ax, long)
+    return study_grid(grid, 2.3), table
 
 
-def draw_masks(stills, masks):
+def draw_masks(
+    stills: Sequence[Still], masks: dict[str, Sequence[np.ndarray]], numbers: Sequence[int] | None = None
+) -> Drawn:
     """Images, target masks and predicted ones below one another (figures 6 and 8).
 
     Parameters
     ----------
     stills : sequence of Still
-    masks : dict of str to list of ndarray (height, width) uint8
+    masks : dict of str to sequence of ndarray (height, width) uint8
         Predictions for these stills, by network.
+    numbers : sequence of int, optional
+        Which stills to show, in this order; all if not given.
     """
-    fig, axes = plt.subplots(
-        2 + len(masks), len(stills), figsize=(TWO_COLUMNS, TWO_COLUMNS / len(stills) * (2 + len(masks))), squeeze=False
-    )
+    numbers = range(len(stills)) if numbers is None else numbers
+    stills = [stills[n] for n in numbers]
+    masks = {name: [images[n] for n in numbers] for name, images in masks.items()}
     pictures = {"image": [s.image for s in stills], "target": [255 * s.mask.astype(np.uint8) for s in stills], **masks}
+    size = TWO_COLUMNS / len(stills)
+    fig, axes = plt.subplots(len(pictures), len(stills), figsize=(TWO_COLUMNS, size * len(pictures)), squeeze=False)
     for row, (name, images) in zip(axes, pictures.items(), strict=True):
         for ax, image in zip(row, images, strict=True):
             ax.imshow(image, cmap="gray", vmin=0, vmax=255)
@@ -77,8 +98,8 @@ def draw_masks(stills, masks):
     return fig, pd.DataFrame(rows, columns=["network", "source", "mask_px"])
 
 
-def draw_channels(still, maps, keypoints):
-    """Softmax outputs, a picture a joint (figure 19), each with its highest pixel marked.
+def draw_channels(still: Still, maps: np.ndarray, keypoints: Sequence[str]) -> Drawn:
+    """Softmax outputs, one picture per joint (figure 19), each with its highest pixel marked.
 
     Parameters
     ----------
@@ -87,66 +108,84 @@ def draw_channels(still, maps, keypoints):
     keypoints : sequence of str
     """
     fig, axes = picture_grid(2 + len(keypoints), 9, 1.0)
-    axes[0].imshow(still.image)
-    axes[0].set_title("image", fontsize=5)
+    show_picture(axes[0], still.image, "image", fontsize=5)
     table = []
     for k, (ax, name) in enumerate(zip(axes[1:], ["background", *keypoints], strict=True)):
         y, x = np.unravel_index(maps[..., k].argmax(), maps.shape[:2])
-        ax.imshow(maps[..., k], vmin=0, vmax=1)
+        show_picture(ax, maps[..., k], name.replace("_", " "), fontsize=5, vmin=0, vmax=1)
         if k:
             ax.plot(x, y, "o", markersize=6, markerfacecolor="none", color=VIEW_COLOURS[1], markeredgewidth=0.6)
-        ax.set_title(name.replace("_", " "), fontsize=5)
         table.append((name, x, y, maps[y, x, k]))
     return fig, pd.DataFrame(table, columns=["channel", "x_px", "y_px", "probability"])
 
 
-def draw_skeletons(stills, masks, points, keypoints, *, columns=6):
-    """Limbs between found joints on predicted masks (figure 20); the person's left is blue, the right red.
+def draw_skeletons(
+    stills: Sequence[Still],
+    masks: Sequence[np.ndarray],
+    points: pd.DataFrame,
+    keypoints: Sequence[str],
+    numbers: Sequence[int] | None = None,
+) -> Drawn | None:
+    """Limbs between detected joints on predicted masks (figure 20); the person's left is blue, the right red.
 
     Parameters
     ----------
     stills : sequence of Still
     masks : sequence of ndarray (height, width) uint8
     points : pandas.DataFrame
-        As from `segmentation.judge`.
+        As from `masks.judge`; without joints there is no figure.
     keypoints : sequence of str
+    numbers : sequence of int, optional
+        Which stills to show, in this order; all if not given.
     """
-    limbs = next(s.limbs for s in SKELETONS.values() if s.keypoints == tuple(keypoints))
-    fig, axes = picture_grid(2 * columns * -(-len(stills) // columns), columns, 1.25)
-    axes = axes.reshape(-1, columns)
-    for n, (still, mask) in enumerate(zip(stills, masks, strict=True)):
-        own = points[points.source == still.source].set_index("keypoint")[["x_px", "y_px"]]
-        pair = [axes[2 * (n // columns) + part, n % columns] for part in (0, 1)]
-        show_picture(pair[0], still.image)
-        show_picture(pair[1], mask, cmap="gray", vmin=0, vmax=255)
-        for a, b in limbs:
-            if a in own.index and b in own.index:
-                colour = side_colour(b, VIEW_COLOURS[2])
-                pair[1].plot(*own.loc[[a, b]].to_numpy().T, color=colour, linewidth=0.9)
-    return fig, points[points.source.isin([still.source for still in stills])]
+    if points.empty:
+        return None
+    columns = 6
+    numbers = range(len(stills)) if numbers is None else numbers
+    fig, axes = picture_grid(2 * columns * -(-len(numbers) // columns), columns, 1.25)
+    axes = axes.reshape(-1, 2, columns)
+    for place, n in enumerate(numbers):
+        above, below = axes[place // columns, :, place % columns]
+        show_picture(above, stills[n].image)
+        show_picture(below, masks[n], cmap="gray", vmin=0, vmax=255)
+        own = points[points.source == stills[n].source].set_index("keypoint")[["x_px", "y_px"]]
+        draw_skeleton(below, own.reindex(keypoints).to_numpy(), keypoints, size=1.2)
+    return fig, points[points.source.isin([stills[n].source for n in numbers])]
 
 
-def draw_pck(tables):
-    """Share of joints found, by joint, a colour an encoding; hollow: some joint of whatever name was found there.
+def draw_pck(tables: dict[str, pd.DataFrame]) -> Drawn:
+    """Share of joints detected, by joint, a colour per encoding; hollow: any joint, whatever its name, was detected.
 
     Parameters
     ----------
     tables : dict of str to pandas.DataFrame
-        As from `segmentation.pck_table`, by encoding.
+        As from `masks.pck_table`, by encoding.
     """
+    table = pd.concat([one.assign(encoding=name) for name, one in tables.items()], ignore_index=True)
+    percent = table.assign(
+        pck=100 * table.pck, pck_any=100 * table.pck_any, keypoint=table.keypoint.str.replace("_", " ")
+    )
     fig, ax = plt.subplots(figsize=(TWO_COLUMNS, 2.6))
-    for n, (colour, (name, table)) in enumerate(zip(_colours(), tables.items(), strict=False)):
-        at = np.arange(len(table)) + 0.15 * (n - (len(tables) - 1) / 2)
-        ax.plot(at, 100 * table.pck, "o", color=colour, markersize=3.5, label=name)
-        ax.plot(at, 100 * table.pck_any, "o", color=colour, markersize=3.5, markerfacecolor="none", markeredgewidth=0.6)
-    ax.set(ylabel="joints found, %", ylim=(0, 102))
-    ax.set_xticks(np.arange(len(table)), table.keypoint.str.replace("_", " "), rotation=60, ha="right", fontsize=6)
-    ax.legend(ncols=len(tables), loc="lower left", bbox_to_anchor=(0, 1))
-    return fig, pd.concat([table.assign(encoding=name) for name, table in tables.items()], ignore_index=True)
+    look = {"x": "keypoint", "hue": "encoding", "dodge": 0.2 * (len(tables) - 1), "linestyle": "none", "markersize": 4}
+    sns.pointplot(percent, y="pck", ax=ax, **look)
+    sns.pointplot(percent, y="pck_any", ax=ax, legend=False, markerfacecolor="none", markeredgewidth=0.6, **look)
+    ax.set(xlabel="", ylabel="joints detected, %", ylim=(0, 102))
+    ax.tick_params(axis="x", rotation=60, labelsize=6)
+    sns.move_legend(ax, "lower left", bbox_to_anchor=(0, 1), ncols=len(tables), title="")
+    return fig, table
 
 
-def draw_curves(table, x, y, xlabel, ylabel, *, colour_by="network", logx=False):
-    """A quantity against another, a line a network: the mean, shaded between the lowest and the highest of repeats.
+def draw_curves(
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    xlabel: str,
+    ylabel: str,
+    *,
+    colour_by: str = "network",
+    logx: bool = False,
+) -> Drawn:
+    """A quantity against another, a line per network: the mean, shaded between the lowest and the highest repeat.
 
     Parameters
     ----------
@@ -154,17 +193,31 @@ def draw_curves(table, x, y, xlabel, ylabel, *, colour_by="network", logx=False)
         Columns `x`, `y` and `colour_by`; repeats are further rows.
     """
     fig, ax = plt.subplots(figsize=(ONE_COLUMN, 2.6))
-    for colour, (name, part) in zip(_colours(), table.groupby(colour_by, sort=False), strict=False):
-        line = part.groupby(x)[y].agg(["mean", "min", "max"])
-        ax.plot(line.index, line["mean"], "o-", color=colour, markersize=2.5, label=name)
-        ax.fill_between(line.index, line["min"], line["max"], color=colour, alpha=0.2, linewidth=0)
+    look = {"errorbar": ("pi", 100), "marker": "o", "markersize": 3, "markeredgewidth": 0}
+    sns.lineplot(table, x=x, y=y, hue=colour_by, ax=ax, **look)
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear")
     ax.legend()
     return fig, table
 
 
-def draw_seeds(table, ylabel):
-    """A score of the same network trained from several seeds: a dot a seed, a line at their mean, a colour a set.
+def draw_learning_curve(curve: pd.DataFrame) -> Drawn | None:
+    """Dice by number of training images, from `encodings.learning_curve`; no figure for one number."""
+    if curve.images.nunique() < 2:
+        return None
+    return draw_curves(curve, "images", "dice", "training images", "Dice coefficient, test people", logx=True)
+
+
+def draw_weights(weights: pd.DataFrame) -> Drawn | None:
+    """Dice and joints by weight of the cross entropy, from `encodings.weights_table`; no figure for one weight."""
+    if weights.joints_weight.nunique() < 2:
+        return None
+    long = weights.melt("joints_weight", ["dice", "pck"], "quantity")
+    labels = "weight of the cross entropy", "Dice, share of joints detected"
+    return draw_curves(long, "joints_weight", "value", *labels, colour_by="quantity", logx=True)
+
+
+def draw_seeds(table: pd.DataFrame, ylabel: str) -> Drawn:
+    """A score of the same network trained from several seeds: a dot per seed, a line at their mean, a colour per set.
 
     Parameters
     ----------
@@ -172,16 +225,19 @@ def draw_seeds(table, ylabel):
         encoding, set, seed, dice.
     """
     fig, ax = plt.subplots(figsize=(TWO_COLUMNS, 2.2))
-    names = list(table.encoding.unique())
-    for n, (colour, (name, part)) in enumerate(zip(_colours(), table.groupby("set", sort=False), strict=False)):
-        at = part.encoding.map(names.index) + 0.2 * (n - 0.5)
-        means = part.groupby(at).dice.mean()
-        ax.plot(at, part.dice, "o", color=colour, markersize=3.5, alpha=0.7, label=f"{name} people")
-        ax.hlines(means, means.index - 0.08, means.index + 0.08, color=colour, linewidth=1.2)
-    ax.set(ylabel=ylabel, xticks=range(len(names)), xticklabels=names)
-    ax.legend()
+    look = {"x": "encoding", "y": "dice", "hue": "set", "ax": ax}
+    sns.stripplot(table, dodge=True, jitter=False, size=4, alpha=0.7, **look)
+    sns.pointplot(
+        table,
+        dodge=0.4 * (len(set(table.set)) - 1),
+        errorbar=None,
+        linestyle="none",
+        marker="_",
+        markersize=14,
+        markeredgewidth=1.2,
+        legend=False,
+        **look,
+    )
+    ax.set(xlabel="", ylabel=ylabel)
+    ax.legend(title="people")
     return fig, table
-
-
-def _colours():
-    return [*VIEW_COLOURS, "black"]

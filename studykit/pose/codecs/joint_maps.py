@@ -12,7 +12,14 @@ for the background:
 import numpy as np
 from scipy.ndimage import maximum_filter
 
-JOINTS = ("none", "regression", "softmax", "regression_softmax", "triple")
+OUTPUTS = {  # maps beside the mask, by encoding
+    "none": (),
+    "regression": ("joint_map",),
+    "softmax": ("joints",),
+    "regression_softmax": ("joints",),
+    "triple": ("joint_map", "joints"),
+}
+JOINTS = tuple(OUTPUTS)
 TOP = 100.0  # of the regression's map; with 1 in its place all pixels converge to zero, says the paper
 THRESHOLD = 0.01
 
@@ -46,9 +53,9 @@ def encode_joints(keypoints, height, width, joints, *, sigma_px=1.0):
         return {}
     highest, nearest = _paint(keypoints, height, width, sigma_px)
     maps = {}
-    if joints in ("regression", "triple"):
+    if "joint_map" in OUTPUTS[joints]:
         maps["joint_map"] = TOP * highest[..., None]
-    if joints != "regression":
+    if "joints" in OUTPUTS[joints]:
         row, column = np.nonzero(highest > THRESHOLD)
         labels = np.zeros((height, width, 1 + len(keypoints)), np.float32)
         labels[..., 0] = highest <= THRESHOLD
