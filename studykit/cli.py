@@ -117,11 +117,16 @@ def _study(options):
         command += ["--profile", str(Path(options.profile).absolute())]
     else:
         command += ["--cores", str(options.cores), "--resources", f"gpu={options.gpus}"]
-    # Locking is ours, so that a killed study leaves no lock behind; code counts by what it means, see plan.Run.code.
+    # Locking is ours, so that a killed study leaves no lock behind; code counts by what it does, see plan.Run.code.
     command += ["--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime", "params", "input"]
     command += ["--keep-going"] * options.keep_going + ["--dry-run"] * options.dry_run
-    reports = resolve(folders(config)["reports"])
-    with alone(resolve(folders(config)["derived"]) / ".study.lock", f"study {config.name}"):
+    derived, reports = (resolve(folders(config)[kind]) for kind in ("derived", "reports"))
+    if (derived / "done").is_dir():
+        raise ValueError(
+            f"{derived}: expected results of this version of the study, got those of an earlier one (it holds done/); "
+            f"remove them by `make clean SCALE={config.name}`, or rename the study"
+        )
+    with alone(derived / ".study.lock", f"study {config.name}"):
         for sentence in forget_lost(runs):
             print(sentence, file=sys.stderr)
         quiet = ["--quiet", "all"] * (not options.dry_run)

@@ -27,13 +27,13 @@ def config(root, **notebooks):
     return load_config(write_config(root, **notebooks))
 
 
-def test_notebook_leaves_its_copy_page_and_record(root, monkeypatch):
+def test_notebook_leaves_its_copy_and_record(root, monkeypatch):
     look = "import os, sys\nprint(sys.executable, os.environ['OMP_NUM_THREADS'], os.environ['PYTHONHASHSEED'])"
     write_notebook(
         root / "notebooks/10_numbers.ipynb",
         "# Numbers",
         SHARED,
-        'write_text(derived / "numbers/a.txt", str(seed))',
+        'write_text(run.derived / "numbers/a.txt", str(seed))',
         look,
         "import time\nblob = np.ones(50_000_000)\ntime.sleep(0.5)",  # 0.4 GB
     )
@@ -54,8 +54,6 @@ def test_notebook_leaves_its_copy_page_and_record(root, monkeypatch):
     assert record["threads"] == 2 and record["backend"] is None and record["versions"]["numpy"]
     assert 0.4 < record["peak_memory_gb"] < 1.5  # and the interpreter
     assert 0.5 < record["seconds"] < 120
-    page = (reports / "html/10_numbers.html").read_text()
-    assert not re.search(r"<script|(src|href)=\"(https?:)?//|@import", page)
 
 
 def test_failed_notebook_names_the_cell_and_keeps_earlier_results(root):
@@ -85,7 +83,7 @@ def test_a_notebook_that_does_not_write_what_it_must_has_failed(root):
     write_notebook(root / "notebooks/10_numbers.ipynb", "# Numbers", SHARED, "1 + 1")
     with pytest.raises(NotebookFailed, match=r"10_numbers: ran, but did not write numbers"):
         execute(config(root), "10_numbers")
-    assert not (root / "data/derived/tiny/done/10_numbers").exists()
+    assert not (root / "reports/tiny/runs/10_numbers.json").exists()
 
 
 def test_every_fault_of_the_plan_is_said_before_anything_starts(root):
@@ -117,15 +115,15 @@ def test_recordings_of_a_study_table_are_inputs(root):
     assert runs["10_numbers"].files() == [root / "mine/study.csv", root / "mine/a.mp4"]
 
 
-def test_a_lost_result_unmarks_its_run(root):
+def test_a_lost_result_makes_its_run_anew(root):
     runs = plan(config(root))
-    (run := runs["20_doubles"]).done.parent.mkdir(parents=True)
-    run.done.touch()
+    (run := runs["20_doubles"]).record.parent.mkdir(parents=True)
+    run.record.touch()
     assert forget_lost(runs) == ["20_doubles: doubles.csv is no longer there; it will be made again"]
-    assert not run.done.exists() and forget_lost(runs) == []
+    assert not run.record.exists() and forget_lost(runs) == []
 
 
-def test_a_damaged_file_unmarks_its_run(root):
+def test_a_damaged_file_makes_its_run_anew(root):
     settings = config(root)
     for name in (runs := plan(settings)):
         execute(settings, name)
@@ -135,7 +133,7 @@ def test_a_damaged_file_unmarks_its_run(root):
         "doubles.csv": (root / "reports/tiny/tables/20_doubles/doubles.csv", "20_doubles: 20_doubles is not as it was"),
         "notebook": (root / "reports/tiny/notebooks/30_sum.ipynb", "30_sum: 30_sum.ipynb is not as it was left"),
         "headline": (root / "reports/tiny/headline/30_sum.json", "30_sum: 30_sum.json is not as it was left"),
-        "record": (root / "reports/tiny/runs/30_sum.json", "30_sum: its record is gone or damaged"),
+        "record": (root / "reports/tiny/runs/30_sum.json", "30_sum: its record is damaged"),
     }
     for path, sentence in left.values():
         whole = path.read_bytes()
@@ -143,8 +141,9 @@ def test_a_damaged_file_unmarks_its_run(root):
         said = forget_lost(runs)
         assert len(said) == 1 and said[0].startswith(sentence)
         run = runs[said[0].partition(":")[0]]
+        assert not run.record.exists()
         execute(settings, run.name)
-        assert path.is_file() and run.done.exists() and forget_lost(runs) == []
+        assert path.is_file() and run.record.exists() and forget_lost(runs) == []
 
 
 def test_modules_are_followed_through_every_kind_of_import(tmp_path):
@@ -167,14 +166,6 @@ def test_modules_are_followed_through_every_kind_of_import(tmp_path):
     assert modules_used("import kitchen, numpy", package) == []
 
 
-@pytest.mark.parametrize("name", ["10_train_segmentation", "20_train_keypoints", "30_train_openpose", "40_train_views"])
-def test_no_network_is_trained_again_because_the_gait_analysis_changed(name):
-    cells = nbformat.read(ROOT / f"notebooks/{name}.ipynb", as_version=4).cells
-    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    used = {path.name for path in modules_used(code)}
-    assert "training.py" in used and not {"events.py", "gait.py"} & used
-
-
 def test_code_counts_by_what_it_does(tmp_path):
     package = tmp_path / "kit"
     package.mkdir()
@@ -195,12 +186,13 @@ def test_code_counts_by_what_it_does(tmp_path):
     assert code_digest(notebook, package) != first
 
 
-def test_backend_counts_where_keras_is_loaded(tmp_path, monkeypatch):
+def test_backend_counts_where_keras_may_be_loaded(tmp_path, monkeypatch):
     package = tmp_path / "kit"
     package.mkdir()
     (package / "train.py").write_text("import keras")
     (package / "view.py").write_text("def show():\n    import keras")
-    for module, counts in (("train", True), ("view", False)):
+    (package / "count.py").write_text("import json")
+    for module, counts in (("train", True), ("view", True), ("count", False)):
         write_notebook(tmp_path / "a.ipynb", "# A", SHARED, f"import kit.{module}")
         digests = set()
         for backend in ("tensorflow", "jax"):

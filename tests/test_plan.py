@@ -13,7 +13,7 @@ def root(tmp_path, monkeypatch):
     root = make_tiny_study(tmp_path / "study")
     monkeypatch.setenv("STUDYKIT_ROOT", str(root))
     table = yaml.safe_load((root / "workflow/notebooks.yaml").read_text())
-    table["20_doubles"] |= {"runs": {"twice": {"factor": 2.0}, "thrice": {"factor": 3.0}}, "writes": ["{run}.csv"]}
+    table["20_doubles"] |= {"runs": {"twice": {"factor": 2.0}, "thrice": {"factor": 3.0}}, "writes": ["{variant}.csv"]}
     (root / "workflow/notebooks.yaml").write_text(yaml.safe_dump(table, sort_keys=False))
     return root
 
@@ -40,6 +40,16 @@ def test_a_configuration_chooses_and_tunes_the_variants(root):
         "20_doubles/one": 1.0,
         "20_doubles/half": 1.5,
     }
+
+
+def test_a_parameter_for_all_runs_never_overrules_what_makes_one_of_them(root):
+    with pytest.raises(ValueError, match=r"20_doubles/twice: expected one value of factor, got 2.0 as its own and 1.5"):
+        planned(root, notebooks={"20_doubles": {"factor": 1.5}})
+    runs = planned(root, notebooks={"20_doubles": {"wait_s": 1.0}, "20_doubles/thrice": {"factor": 2.5}})
+    assert [(run.parameters["factor"], run.parameters["wait_s"]) for name, run in runs.items() if "/" in name] == [
+        (2.0, 1.0),
+        (2.5, 1.0),
+    ]
 
 
 def test_a_configuration_limits_the_threads_of_a_run(root):

@@ -20,32 +20,32 @@ IMPORTS = """\
 import json
 import numpy as np
 import pandas as pd
-from studykit.report import headline, require, save_table, write_text
-from studykit.study import resolve
-derived, reports = resolve(derived), resolve(reports)
+from studykit.files import resolve, write_text
+from studykit.notebook import Run
+run = Run("{name}", derived, reports)
 """
 NOTEBOOKS = {
     "10_numbers": (
         "# Numbers\n\nDraws some numbers. They <b>mean</b> nothing.",
         SHARED + 'count: int = 5  # numbers, 1 to 10\nsource: str = ""  # a file with numbers; "": draws them\n',
         'numbers = np.random.default_rng(seed).random(count) if source == "" else np.loadtxt(resolve(source))',
-        'write_text(derived / "numbers/numbers.json", json.dumps(list(numbers)))',
-        'headline("10_numbers", reports, numbers_count=len(numbers))',
+        'write_text(run.derived / "numbers/numbers.json", json.dumps(list(numbers)))',
+        'run.headline(numbers_count=len(numbers))',
     ),
     "20_doubles": (
         "# Doubles\n\nTwice each number.",
         SHARED + "factor: float = 2.0  # how many times, 1 to 3\nwait_s: float = 0.0  # idle time, s, 0 to 60\n",
-        'numbers = json.loads(require(derived / "numbers/numbers.json", made_by="10_numbers").read_text())',
-        'import time\n(derived / "waiting").touch()\ntime.sleep(wait_s)',
+        'numbers = json.loads(run.need("numbers/numbers.json", made_by="10_numbers").read_text())',
+        'import time\n(run.derived / "waiting").touch()\ntime.sleep(wait_s)',
         'doubles = pd.DataFrame({"double": [factor * number for number in numbers]})',
-        'save_table(doubles, derived / "doubles")\nsave_table(doubles, reports / "tables/20_doubles/doubles")',
+        'run.table("doubles", run.keep("doubles", doubles))',
     ),
     "30_sum": (
         "# Sum\n\nThe sum of the doubles.",
         SHARED,
-        'doubles = pd.read_csv(require(derived / "doubles.csv", made_by="20_doubles"))',
-        'headline("30_sum", reports, total_m=doubles.double.sum())',
-        'from IPython.display import Markdown\nMarkdown(f"The sum of {len(doubles)} doubles is **known**.")',
+        'doubles = pd.read_csv(run.need("doubles.csv", made_by="20_doubles"))',
+        'run.headline(total_m=doubles.double.sum())',
+        'run.say(f"The sum of {len(doubles)} doubles is **known**.")',
     ),
 }
 TABLE = """\
@@ -58,7 +58,7 @@ TABLE = """\
 def write_notebook(path, title, parameters, *code):
     """A stripped notebook: title, parameters cell, imports, then one cell for each piece of code."""
     cells = [{"cell_type": "markdown", "id": "title", "metadata": {}, "source": title}]
-    for n, source in enumerate((parameters, IMPORTS, *code)):
+    for n, source in enumerate((parameters, IMPORTS.format(name=path.stem), *code)):
         metadata = {"tags": ["parameters"]} if n == 0 else {}
         cell = {"cell_type": "code", "id": f"c{n}", "metadata": metadata, "source": source}
         cells.append({**cell, "outputs": [], "execution_count": None})

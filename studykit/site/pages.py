@@ -26,7 +26,6 @@ _SHOWN_ROWS = 24
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _PICTURES = {"image/png": "png", "image/svg+xml": "svg", "image/jpeg": "jpg"}
 _LARGE_SVG = 600_000  # bytes; above it a picture in pixels loads faster
-_SAVED = re.compile(r"figures / \"([^\"]+)\"")  # how a notebook names the figure that a cell saves
 _DATA = {
     "gaitlab": (
         "Simulated data.",
@@ -120,8 +119,9 @@ def notebook_page(notebook, run, reports=None, record=None, before=None, after=N
                 for output, shown in zip(cell.outputs, data, strict=True)
                 if _WIDGET not in shown or "image/png" in shown  # a view with its picture: widgets.views
             ]
-            _show_pictures(cell, title, reports and Path(reports), run, home)
-            _show_text(cell, title)
+            for output in cell.outputs:
+                _show_picture(output, title, reports and Path(reports), home)
+                _show_text(output, title)
     contents = []
 
     def numbered(heading):
@@ -134,31 +134,34 @@ def notebook_page(notebook, run, reports=None, record=None, before=None, after=N
     return _render("notebook.html.j2", **page, before=before, after=after)
 
 
-def _show_pictures(cell, title, reports, run, home):
-    """Put a figure with links to its files in place of every picture that the cell saved; others say what they are."""
-    pictures = [output for output in cell.outputs if _PICTURES.keys() & output.get("data", {}).keys()]
-    names = [_figure_file(reports, run, name) for name in _SAVED.findall(cell.source)] if reports else []
-    if len(names) == len(pictures) and all(path.is_file() for path in names):
-        for output, path in zip(pictures, names, strict=True):
-            output.data = {"text/html": _render("figure.html.j2", figure=_figure(path, reports, title, home=home))}
+def _about(output):
+    """What a notebook noted of a figure or a table that it left (`notebook.Run`): its kind with its name, its files."""
+    return output.get("metadata", {}).get("studykit", {})
+
+
+def _show_picture(output, title, reports, home):
+    """Put a figure with links to its files in place of a picture that was saved; others carry their data inside."""
+    kind = next((kind for kind in _PICTURES if kind in output.get("data", {})), None)
+    if kind is None:
         return
-    for output in pictures:
-        kind = next(kind for kind in _PICTURES if kind in output.data)
+    files = [reports / name for name in _about(output).get("files", ())] if reports else []
+    png = next((path for path in files if path.suffix == ".png" and path.is_file()), None)
+    if png is not None:
+        shown = _render("figure.html.j2", figure=_figure(png, reports, title, home=home))
+    else:
         data = output.data[kind]
         data = base64.b64encode(data.encode()).decode() if kind == "image/svg+xml" else data.strip()
-        output.data = {
-            "text/html": Markup('<figure><img src="data:{};base64,{}" alt="{}"></figure>').format(kind, data, title)
-        }
+        shown = Markup('<figure><img src="data:{};base64,{}" alt="{}"></figure>').format(kind, data, title)
+    output.data = {"text/html": shown}
 
 
-def _show_text(cell, title):
+def _show_text(output, title):
     """Tables in boxes that scroll; sentences without HTML of their own, for they may quote a file's name."""
-    for output in cell.outputs:
-        data = output.get("data", {})
-        if "<table" in data.get("text/html", ""):
-            data["text/html"] = scrolling(Markup(tidy_table(data["text/html"])), f"Table of: {title}")
-        elif "text/markdown" in data:
-            data["text/html"] = _html(data["text/markdown"])
+    data = output.get("data", {})
+    if "<table" in data.get("text/html", ""):
+        data["text/html"] = scrolling(Markup(tidy_table(data["text/html"])), f"Table of: {title}")
+    elif "text/markdown" in data:
+        data["text/html"] = _html(data["text/markdown"])
 
 
 def write_study_page(config, failures=()):
@@ -286,13 +289,8 @@ def _part(run, reports, numbers, record):
     title, intro = _opening(cells, run.name)
     variant = run.name.partition("/")[2] or None
     captions = _captions(cells)
-    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-
-    def in_order(paths):
-        """Files in the order in which the notebook names them; others (position -1) come last."""
-        return sorted(paths, key=lambda path: (code.find(f'"{path.stem}"') % (len(code) + 1), path.stem))
-
-    figures = in_order((reports / "figures" / run.name).glob("[!.]*.png"))
+    noted = [reports / name for cell in cells for output in cell.get("outputs", []) for name in _files(output)]
+    left = [path for path in noted if path.is_file()]
     return {
         "run": run.name,
         "variant": variant,
@@ -303,8 +301,8 @@ def _part(run, reports, numbers, record):
         "conclusion": _html(_conclusion(cells)),
         "headline": numbers,
         "numbers": labelled(numbers),
-        "figures": [_figure(path, reports, title, captions.get(path.stem, "")) for path in figures],
-        "tables": [_table(path, reports) for path in in_order((reports / "tables" / run.name).glob("[!.]*.csv"))],
+        "figures": [_figure(p, reports, title, captions.get(p.stem, "")) for p in left if p.suffix == ".png"],
+        "tables": [_table(p, reports) for p in left if p.suffix == ".csv" and p.is_relative_to(reports / "tables")],
         "seconds": record and duration(record["seconds"]),
     }
 
@@ -369,16 +367,21 @@ def _opening(cells, otherwise):
     return title.lstrip("# ") or otherwise, introduction
 
 
+def _files(output):
+    return _about(output).get("files", ())
+
+
 def _captions(cells):
     """What the text before a figure says of it, by the figure's name: the first two sentences, without Markdown."""
     captions, said = {}, ""
     for cell in cells:
-        source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            said = " ".join(line for line in source.splitlines() if not line.startswith(("#", "-", "|")))
-        for name in _SAVED.findall(source):
-            captions[name] = " ".join(re.split(r"(?<=[.!?])\s+", re.sub(r"[*`]", "", said).strip())[:2])
-            said = ""
+            lines = "".join(cell["source"]).splitlines()
+            said = " ".join(line for line in lines if not line.startswith(("#", "-", "|")))
+        for name in (_about(output).get("figure") for output in cell.get("outputs", [])):
+            if name is not None:
+                captions[name] = " ".join(re.split(r"(?<=[.!?])\s+", re.sub(r"[*`]", "", said).strip())[:2])
+                said = ""
     return captions
 
 
@@ -390,10 +393,6 @@ def _conclusion(cells):
 
 def _html(markdown):
     return Markup(mistune.create_markdown(escape=True, plugins=["table"])(markdown)) if markdown else ""
-
-
-def _figure_file(reports, run, name):
-    return reports / "figures" / run / f"{name}.png"
 
 
 def _figure(png, reports, title, caption="", home=""):

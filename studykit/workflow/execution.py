@@ -1,8 +1,6 @@
 """One notebook of the study, from its parameters to its page: nothing is replaced unless all of it worked."""
 
-import base64
 import contextlib
-import hashlib
 import json
 import logging
 import os
@@ -25,12 +23,11 @@ from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from studykit.files import project_root, replacing, resolve, write_text
-from studykit.notebook import lighter_png
-from studykit.site.pages import notebook_page
+from studykit.files import file_digest, project_root, replacing, resolve, write_text
 from studykit.workflow import provenance
+from studykit.workflow.configuration import StudyConfig
 from studykit.workflow.lock import alone, say
-from studykit.workflow.plan import altered, plan
+from studykit.workflow.plan import folders, plan
 
 # papermill warns of parameters whose annotation it cannot read; ours are checked before, by stricter rules.
 logging.getLogger("papermill").setLevel(logging.ERROR)
@@ -40,10 +37,10 @@ class NotebookFailed(RuntimeError):
     """A notebook stopped at an error; the message names the cell."""
 
 
-def execute(config, name):
-    """Run one notebook of a study, unless nothing it depends on has changed.
+def execute(config: StudyConfig, name: str) -> dict:
+    """Run one notebook of a study, whether or not it has run before: what is fresh, Snakemake decides.
 
-    Writes `notebooks/<name>.ipynb`, `html/<name>.html` and `runs/<name>.json` under the study's reports.
+    Writes `notebooks/<name>.ipynb` and `runs/<name>.json` under the study's reports.
 
     Parameters
     ----------
@@ -66,40 +63,24 @@ def execute(config, name):
     runs = plan(config)
     if name not in runs:
         raise ValueError(f"study {config.name}: expected one of {', '.join(runs)}, got {name!r}")
-    run = runs[name]
-    reports = resolve(run.parameters["reports"])
-    with alone(run.done.with_name(f".{run.done.name}.lock"), f"{name} of study {config.name}", wait=True) as lock:
-        # A run without results is known by what it marks as done: the fingerprints of what it found.
-        inputs = [result for other in run.reads for result in runs[other].results or [runs[other].done]] + run.files()
-        depends = {
-            "parameters": run.parameters,
-            "code": run.code(),
-            "threads": run.threads,
-            "inputs": {_shown(path): provenance.file_digest(path) for path in inputs},
-        }
-        fingerprint = hashlib.blake2b(json.dumps(depends, sort_keys=True).encode(), digest_size=16).hexdigest()
-        record = run.record()
-        if record is not None and record["fingerprint"] == fingerprint and not altered(record):
-            say(f"{name}: nothing it depends on has changed")
-        else:
-            say(f"{name}: running")
-            try:
-                record = _execute(run, reports, {"fingerprint": fingerprint, **depends}, lock)
-            except NotebookFailed as error:
-                write_text(reports / "failed" / f"{name}.txt", f"{error}\n")
-                raise
-            say(f"{name}: done in {record['seconds']:.0f} s, {record['peak_memory_gb']:.1f} GB")
+    run, reports = runs[name], resolve(folders(config)["reports"])
+    lock_file = run.record.with_name(f".{run.record.name}.lock")
+    with alone(lock_file, f"{name} of study {config.name}", wait=True) as lock:
+        say(f"{name}: running")
+        try:
+            record = _execute(run, reports, lock)
+        except NotebookFailed as error:
+            write_text(reports / "failed" / f"{name}.txt", f"{error}\n")
+            raise
+        say(f"{name}: done in {record['seconds']:.0f} s, {record['peak_memory_gb']:.1f} GB")
         for suffix in (".txt", ".ipynb"):
             (reports / "failed" / f"{name}{suffix}").unlink(missing_ok=True)
-        found = {path: digest for path, digest in record["outputs"].items() if not path.endswith(".ipynb")}  # has times
-        write_text(run.done, json.dumps(found, indent=1) + "\n")
     return record
 
 
-def _execute(run, reports, depends, lock):
+def _execute(run, reports, lock):
     executed, failed = reports / "notebooks" / f"{run.name}.ipynb", reports / "failed" / f"{run.name}.ipynb"
     executed.parent.mkdir(parents=True, exist_ok=True)
-    run.done.parent.mkdir(parents=True, exist_ok=True)
     started, clock = datetime.now().astimezone(), time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="study-", dir=_short_folder()) as scratch, peak_memory() as memory:
         copy = Path(scratch) / "executed.ipynb"
@@ -119,23 +100,21 @@ def _execute(run, reports, depends, lock):
             raise NotebookFailed(f"{_what_failed(run, error, failed)}; see {_shown(failed)}") from None
         software = Path(scratch) / "backend.json"
         backend = json.loads(software.read_text()) if software.is_file() else {"backend": None, "devices": []}
-        lost = [path.name for path in run.results if not path.exists()]
-        if lost:
+        if lost := [path.name for path in run.results if not path.exists()]:
             raise NotebookFailed(f"{run.name}: ran, but did not write {', '.join(lost)}")
-        notebook = nbformat.read(copy, 4)
-        lighten(notebook)
-        nbformat.write(notebook, copy)
-        write_text(reports / "html" / f"{run.name}.html", notebook_page(notebook, run.name))
         _keep(copy, executed)
-    kept = [*run.results, *(reports / kind / run.name for kind in ("tables", "figures"))]
-    kept += [reports / "headline" / f"{run.name}.json", executed]
+    left = [*run.results, *(reports / kind / run.name for kind in ("tables", "figures"))]
+    left += [reports / "headline" / f"{run.name}.json", executed]
     record = {
         "run": run.name,
-        **depends,
-        "outputs": {_shown(path): provenance.file_digest(path) for path in kept if path.exists()},
+        "parameters": run.parameters,
+        "code": run.code(),
+        "threads": run.threads,
+        "inputs": {_shown(path): file_digest(path) for path in run.files()},
+        "outputs": {_shown(path): file_digest(path) for path in left if path.exists()},
         "seed": run.parameters.get("seed"),
         "git_commit": provenance.git_commit(project_root()),
-        "lock": provenance.file_digest(project_root() / "requirements.lock"),
+        "lock": file_digest(project_root() / "requirements.lock"),
         "versions": provenance.versions(),
         **backend,
         "machine": provenance.machine(),
@@ -143,7 +122,7 @@ def _execute(run, reports, depends, lock):
         "seconds": round(time.perf_counter() - clock, 3),
         "peak_memory_gb": round(memory.gb, 3),
     }
-    write_text(reports / "runs" / f"{run.name}.json", json.dumps(record, indent=1) + "\n")
+    write_text(run.record, json.dumps(record, indent=1) + "\n")
     return record
 
 
@@ -255,17 +234,3 @@ def peak_memory():
     finally:
         stop.set()
         watcher.join()
-
-
-def lighten(notebook):
-    """Make the PNG pictures in a notebook's outputs lighter, in place.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-    """
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                png = lighter_png(base64.b64decode(output.data["image/png"]))
-                output.data["image/png"] = base64.b64encode(png).decode()

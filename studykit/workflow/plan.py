@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from studykit.files import file_digest, project_root, resolve
 from studykit.study import PATH_COLUMNS, read_table
+from studykit.workflow.configuration import StudyConfig
 from studykit.workflow.parameters import read_parameters, validate
 from studykit.workflow.provenance import code_digest
 
@@ -28,7 +29,7 @@ class _Entry(BaseModel):
     when: dict[str, str | bool | list[str]] = {}
     runs: dict[str, dict] = {}
 
-    def fits(self, config):
+    def fits(self, config: StudyConfig) -> bool:
         """Whether it is part of a study."""
         wanted = {name: value if isinstance(value, list) else [value] for name, value in self.when.items()}
         return all(getattr(config, name) in values for name, values in wanted.items())
@@ -47,8 +48,9 @@ class Run:
         Runs whose results it reads.
     results : tuple of pathlib.Path
         Files and folders under the study's derived folder that it must leave behind.
-    done : pathlib.Path
-        Written when the run is complete, removed when a result is lost.
+    record : pathlib.Path
+        How it was made; written when the run is complete, removed when a result is lost. All freshness hangs on it:
+        Snakemake runs a notebook again when the record is missing, or older than the records it reads.
     threads : int
     memory_gb, minutes : float
         What it has been seen to use, or what the configuration says.
@@ -60,28 +62,27 @@ class Run:
 
     name: str
     notebook: Path
-    reads: tuple
-    results: tuple
-    done: Path
+    reads: tuple[str, ...]
+    results: tuple[Path, ...]
+    record: Path
     threads: int
     memory_gb: float
     minutes: float
     gpu: bool
     parameters: dict
 
-    def record(self):
-        """What is known about how it was made, as in its `runs/<name>.json`; None where that is gone or damaged."""
+    def read_record(self) -> dict | None:
+        """What the record says; None where it is gone or damaged."""
         try:
-            text = (resolve(self.parameters["reports"]) / "runs" / f"{self.name}.json").read_text(encoding="utf-8")
-            return json.loads(text)
+            return json.loads(self.record.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
 
-    def code(self):
+    def code(self) -> str:
         """Fingerprint of the notebook's cells and of the modules that it uses."""
         return code_digest(self.notebook)
 
-    def files(self):
+    def files(self) -> list[Path]:
         """Files and folders that parameters name; of a Study table also the recordings that it names."""
         named = [v for k, v in self.parameters.items() if k not in ("derived", "reports") and isinstance(v, str)]
         files = [resolve(value) for value in named if value and resolve(value).exists()]
@@ -95,16 +96,18 @@ def _recordings(path):
     return [file for value in values if (file := path.parent / value).exists()]
 
 
-def folders(config):
+def folders(config: StudyConfig) -> dict[str, str]:
     """Folders of a study, from the project's root: derived data and reports."""
     return {"derived": f"data/derived/{config.name}", "reports": f"reports/{config.name}"}
 
 
-def plan(config):
+def plan(config: StudyConfig) -> dict[str, Run]:
     """The runs of a study in order, all parameters checked before anything starts.
 
     Each notebook gets of `seed`, `dataset`, `stills`, `pose`, `truth`, `derived` and `reports` what it declares, then
-    what makes it one variant of several, then what the configuration says of the notebook and of the run.
+    what the configuration says of the notebook, what makes it one variant of several, and what the configuration says
+    of that one run. A parameter that the configuration sets for a notebook and that one of its variants sets to
+    another value is refused, so that no run changes its siblings by accident.
 
     Parameters
     ----------
@@ -164,17 +167,23 @@ def _run(name, entry, variants, part, config):
     if not notebook.is_file():
         raise FileNotFoundError(f"{notebook}: expected a notebook, got none; workflow/notebooks.yaml names it")
     common = config.model_dump(include={"seed", "dataset", "stills", "pose", "truth"}) | folders(config)
-    common |= {"run": variant} if variant else {}
+    common |= {"variant": variant, "run": variant} if variant else {}
     declared = read_parameters(notebook)
-    given = {key: value for key, value in common.items() if key in declared}
-    given |= variants.get(variant, {}) | config.notebooks.get(stem, {}) | config.notebooks.get(name, {})
+    own, shared = variants.get(variant, {}), config.notebooks.get(stem, {})
+    special = config.notebooks.get(name, {}) if variant else {}
+    if unclear := [key for key in own if shared.get(key, own[key]) != own[key] and key not in special]:
+        raise ValueError(
+            f"{name}: expected one value of {unclear[0]}, got {own[unclear[0]]!r} as its own and "
+            f"{shared[unclear[0]]!r} for all runs of {stem}; say which under {name!r}"
+        )
+    given = {key: value for key, value in common.items() if key in declared} | shared | own | special
     derived = resolve(common["derived"])
     return Run(
         name=name,
         notebook=notebook,
         reads=tuple(run for other in entry.reads for run in part.get(other, [])),
-        results=tuple(derived / result.format(run=variant) for result in entry.writes),
-        done=derived / "done" / name,
+        results=tuple(derived / result.format(variant=variant) for result in entry.writes),
+        record=resolve(common["reports"]) / "runs" / f"{name}.json",
         threads=min(entry.threads, config.threads or entry.threads),
         gpu=entry.gpu,
         **{"memory_gb": entry.memory_gb, "minutes": entry.minutes}
@@ -184,17 +193,8 @@ def _run(name, entry, variants, part, config):
     )
 
 
-def altered(record):
-    """Names of what a run left and is no longer as it left it, by the fingerprints in its record."""
-    return [Path(path).name for path, digest in record["outputs"].items() if file_digest(resolve(path)) != digest]
-
-
-def forget_lost(runs):
-    """Unmark runs whose results have been removed or damaged, so that they are made again.
-
-    Parameters
-    ----------
-    runs : dict of str to Run
+def forget_lost(runs: dict[str, Run]) -> list[str]:
+    """Remove the records of runs whose results have been removed or damaged, so that they are made again.
 
     Returns
     -------
@@ -203,8 +203,8 @@ def forget_lost(runs):
     """
     said = []
     for run in runs.values():
-        if run.done.exists() and (fault := _fault(run)):
-            run.done.unlink()
+        if run.record.exists() and (fault := _fault(run)):
+            run.record.unlink()
             said.append(f"{run.name}: {fault}; it will be made again")
     return said
 
@@ -213,9 +213,8 @@ def _fault(run):
     """What is wrong with the results of a run, in words; "" if nothing is."""
     if lost := [path.name for path in run.results if not path.exists()]:
         return f"{', '.join(lost)} is no longer there"
-    record = run.record()
+    record = run.read_record()
     if record is None:
-        return "its record is gone or damaged"
-    if damaged := altered(record):
-        return f"{', '.join(damaged)} is not as it was left"
-    return ""
+        return "its record is damaged"
+    changed = [Path(p).name for p, digest in record["outputs"].items() if file_digest(resolve(p)) != digest]
+    return f"{', '.join(changed)} is not as it was left" if changed else ""

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from studykit.files import file_digest
+from studykit.kept import meaning
 from studykit.workflow.parameters import read_cells
 
 _PACKAGE = Path(__file__).parents[1]
@@ -64,10 +65,10 @@ def modules_used(source, package=_PACKAGE):
 
 
 @cache  # the notebooks of a study use the same modules
-def _imported(source, within=(), *, at_start=False):
-    """What import statements name, in parts: `from a.b import c` is a, b, c; only those that run at once, or all."""
-    names, tree = [], ast.parse(source)
-    for node in tree.body if at_start else ast.walk(tree):
+def _imported(source, within=()):
+    """What import statements name, in parts: `from a.b import c` is a, b, c."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names += [alias.name.split(".") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -100,19 +101,15 @@ def code_digest(notebook, package=_PACKAGE):
     modules = modules_used(code, package)
     digest = hashlib.blake2b(json.dumps(cells).encode(), digest_size=16)
     for path in modules:
-        digest.update(f"{path.relative_to(package)}\n{_meaning(path.read_text(encoding='utf-8'))}".encode())
+        digest.update(f"{path.relative_to(package)}\n{meaning(path.read_text(encoding='utf-8'))}".encode())
     for folder in sorted({path.parent for path in modules} - {Path(package)}):
         for path in sorted(folder.iterdir()):
             if path.is_file() and path.suffix not in (".py", ".md"):
                 digest.update(file_digest(path).encode())
-    if any(map(_loads_keras, (code, *(path.read_text(encoding="utf-8") for path in modules)))):
+    sources = (code, *(path.read_text(encoding="utf-8") for path in modules))
+    if any(name[0] == "keras" for source in sources for name in _imported(source)):
         digest.update(keras_backend().encode())
     return digest.hexdigest()
-
-
-def _loads_keras(source):
-    """Whether code imports Keras as it starts, not only inside a function for those who have it loaded."""
-    return any(name[0] == "keras" for name in _imported(source, at_start=True))
 
 
 def keras_backend():
@@ -125,16 +122,6 @@ def keras_backend():
 def _without_magics(source):
     """Code without IPython's own lines, which Python's parser refuses."""
     return "\n".join("pass" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
-
-
-@cache
-def _meaning(source):
-    """Code without comments, docstrings and formatting."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(tree)
 
 
 def git_commit(folder):
