@@ -80,7 +80,7 @@ def kept(path: str | Path, depends: Any, make: Callable[[], Any]) -> Any:
     """
     path, key = Path(path), fingerprint(depends)
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with np.load(path) as found:
             if str(found["key"]) == key:
                 return _unpack(json.loads(str(found["form"])), found)
     except (OSError, ValueError, KeyError, EOFError):

@@ -1,11 +1,10 @@
 import json
-import re
 import subprocess
 import sys
 
 import nbformat
 import pytest
-from tiny_study import ROOT, SHARED, make_tiny_study, write_config, write_notebook
+from tiny_study import SHARED, make_tiny_study, write_config, write_notebook
 
 from studykit.files import file_digest
 from studykit.site.pages import busy_seconds, notebook_page

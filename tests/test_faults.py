@@ -189,7 +189,7 @@ def test_a_failed_notebook_stops_only_what_needs_it(tmp_path):
     root = make_tiny_study(tmp_path / "project")
     with (root / "workflow/notebooks.yaml").open("a") as file:
         file.write("40_other: {reads: [10_numbers]}\n")
-    write_notebook(root / "notebooks/40_other.ipynb", "# Other", SHARED, 'run.headline(one=1)')
+    write_notebook(root / "notebooks/40_other.ipynb", "# Other", SHARED, "run.headline(one=1)")
     (root / "numbers.txt").write_text("1\n2\n")
     write_config(root, **{"10_numbers": {"source": "numbers.txt"}})
     path = root / "notebooks/20_doubles.ipynb"

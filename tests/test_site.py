@@ -37,12 +37,14 @@ def write_run(run, reports, number):
     save_figure(fig, reports / "figures" / run.name / "first_look", table)
     save_table(table, reports / "tables" / run.name / "by_view")
     headline(run.name, reports, n_people=number, error_mae_s=0.0123456, **{"pck_0.2": None})
-    shown = [new_output("execute_result", {"image/png": PIXEL, "text/plain": "Figure"})]
+    files = [f"figures/{run.name}/first_look.{kind}" for kind in ("csv", "png", "svg")]
+    noted = {"studykit": {"figure": "first_look", "files": files}}
+    shown = [new_output("display_data", {"image/png": PIXEL, "text/plain": "Figure"}, metadata=noted)]
     cells = [
         new_markdown_cell(f"# Title {number}: of <b>{run.name}</b>\n\nAn *introduction*."),
         new_code_cell(SHARED, metadata={"tags": ["parameters"]}),
         new_markdown_cell("## Parts & points\n\nLook at the line. It rises. It ends."),
-        new_code_cell('save_figure(fig, figures / "first_look", drawn)', outputs=shown),
+        new_code_cell('run.figure("first_look", draw())', outputs=shown),
         new_code_cell("x = 'a very long line of code " + "that goes on " * 12 + "'"),
         new_code_cell("table", outputs=[new_output("execute_result", {"text/html": LONG_TABLE})]),
         new_code_cell("draw()", outputs=[new_output("display_data", {"image/png": PIXEL})]),

@@ -74,9 +74,8 @@ def test_failure_is_named_and_the_rest_goes_on(finished):
     result = study(finished, "--keep-going")
     path.write_text(whole)
     assert result.returncode == 1
-    assert (
-        'studykit execute: 30_sum: cell [5] `run.headline(total_m=' in result.stderr and "AttributeError" in result.stderr
-    )
+    assert "studykit execute: 30_sum: cell [5] `run.headline(total_m=" in result.stderr
+    assert "AttributeError" in result.stderr
     assert result.stderr.strip().endswith("Stopped: 30_sum; what follows from it has not run")
     assert "<b>Stopped.</b> 30_sum: cell [5]" in (finished / "reports/tiny/index.html").read_text()
     assert set(tables(finished)) == set(json.loads((finished / "first.json").read_text()))

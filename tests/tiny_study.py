@@ -30,7 +30,7 @@ NOTEBOOKS = {
         SHARED + 'count: int = 5  # numbers, 1 to 10\nsource: str = ""  # a file with numbers; "": draws them\n',
         'numbers = np.random.default_rng(seed).random(count) if source == "" else np.loadtxt(resolve(source))',
         'write_text(run.derived / "numbers/numbers.json", json.dumps(list(numbers)))',
-        'run.headline(numbers_count=len(numbers))',
+        "run.headline(numbers_count=len(numbers))",
     ),
     "20_doubles": (
         "# Doubles\n\nTwice each number.",
@@ -44,7 +44,7 @@ NOTEBOOKS = {
         "# Sum\n\nThe sum of the doubles.",
         SHARED,
         'doubles = pd.read_csv(run.need("doubles.csv", made_by="20_doubles"))',
-        'run.headline(total_m=doubles.double.sum())',
+        "run.headline(total_m=doubles.double.sum())",
         'run.say(f"The sum of {len(doubles)} doubles is **known**.")',
     ),
 }
