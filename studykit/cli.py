@@ -6,10 +6,11 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status. Faults that a user can mend are said in one sentence."""
     options = _parser().parse_args(arguments)
     # jsonschema, which nbformat uses, would take a second or more to build a grammar that nothing here needs.

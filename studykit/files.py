@@ -1,14 +1,16 @@
-"""Files that are there whole or not at all, and how broken ones are refused."""
+"""Files: atomic writes, refusal of broken ones, fingerprints, and paths from the project's root."""
 
 import hashlib
 import json
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
-def replacing(path):
+def replacing(path: str | Path) -> Iterator[Path]:
     """A place to write a file to, which takes the file's own place once the block has ended well.
 
     Yields
@@ -26,7 +28,7 @@ def replacing(path):
         temporary.unlink(missing_ok=True)
 
 
-def read_json(path, mend):
+def read_json(path: Path, mend: str) -> Any:
     """What a JSON file holds.
 
     Parameters
@@ -46,30 +48,30 @@ def read_json(path, mend):
         raise ValueError(f"{path}: expected whole JSON, got something else ({error}); {mend}") from error
 
 
-def refuse(name, faults):
+def refuse(name: Any, faults: Sequence[str]) -> None:
     """Raise a ValueError with the first three faults of a file of this name, if there are any."""
     if faults:
         more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ValueError(f"{name}: " + "; ".join(faults[:3]) + more)
 
 
-def project_root():
+def project_root() -> Path:
     """The folder that holds `notebooks/` and `config/`; the environment variable STUDYKIT_ROOT overrides it."""
     return Path(os.environ.get("STUDYKIT_ROOT", Path(__file__).parents[1])).resolve()
 
 
-def resolve(path):
+def resolve(path: str | Path) -> Path:
     """An absolute path as it is, any other one from the project's root."""
     return project_root() / Path(path).expanduser()
 
 
-def write_text(path, text):
+def write_text(path: str | Path, text: str) -> None:
     """Write a text file whole or not at all, with its folders."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def file_digest(path):
+def file_digest(path: str | Path) -> str:
     """Fingerprint of a file, or of all files in a folder with their names; hidden ones don't count.
 
     Parameters

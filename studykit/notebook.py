@@ -18,6 +18,9 @@ from studykit.study import read_study
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_LIGHT = 10_000  # bytes; smaller pictures stay as they are
+_COLOURS, _JPEG_QUALITY = 96, 75
+
 
 class Run:
     """One run of a notebook in a study.
@@ -100,7 +103,7 @@ class Run:
         return {"studykit": {kind: path.name, "files": files}}
 
 
-def headline(run, reports, **values):
+def headline(run: str, reports: str | Path, **values: Real | None) -> dict[str, float | None]:
     """Keep the few numbers that a run is judged by, in `<reports>/headline/<run>.json`.
 
     `reports/<scale>/summary.json` collects them, so that each number has one home.
@@ -140,7 +143,7 @@ def _number(run, name, value):
     return float(f"{value:.10g}") if math.isfinite(value) else None
 
 
-def save_table(table, path_without_suffix):
+def save_table(table: pd.DataFrame, path_without_suffix: str | Path) -> pd.DataFrame:
     """Write a table as CSV: 10 significant digits, the same bytes on every system.
 
     Parameters
@@ -161,7 +164,7 @@ def save_table(table, path_without_suffix):
     return table
 
 
-def require(path, made_by):
+def require(path: str | Path, made_by: str) -> Path:
     """The path of an input, once it is certain that it exists.
 
     Parameters
@@ -187,16 +190,7 @@ def require(path, made_by):
     return path
 
 
-_LIGHT = 10_000  # bytes; smaller ones stay as they are
-
-
-_COLOURS = 96
-
-
-_JPEG_QUALITY = 75
-
-
-def lighter_png(png):
+def lighter_png(png: bytes) -> bytes:
     """A PNG (bytes) with the colours that suit it best; a small one as it is."""
     if len(png) < _LIGHT:
         return png
@@ -208,7 +202,7 @@ def lighter_png(png):
     return min(lighter.getvalue(), png, key=len)
 
 
-def lighter_svg(svg):
+def lighter_svg(svg: bytes) -> bytes:
     """An SVG (bytes) with places to 0.01 pt, no indents, and JPEG for opaque pictures inside, where that is smaller."""
     svg = re.sub(rb">\s+<", b">\n<", re.sub(rb'\b[dxy]="[^"]*"', _shortened, svg))
     return re.sub(rb"data:image/png;base64,([A-Za-z0-9+/=\s]+)", _as_jpeg, svg)
@@ -230,7 +224,7 @@ def _as_jpeg(found):
     return b"data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()) if smaller else found[0]
 
 
-def save_figure(fig, path, data):
+def save_figure(fig: "Figure", path: str | Path, data: pd.DataFrame) -> "Figure":
     """Save a figure as SVG and PNG, with the numbers it shows as CSV.
 
     Photographs in it are kept small, so that a whole study fits on a web site: as JPEG in the SVG, and the PNG with

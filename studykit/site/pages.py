@@ -4,10 +4,12 @@ import base64
 import json
 import re
 import sys
+from collections.abc import Iterable
 from copy import deepcopy
 from datetime import datetime
 from html import unescape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
 import mistune
@@ -18,8 +20,12 @@ from traitlets.config import Config
 from studykit.files import resolve, write_text
 from studykit.site.wording import duration, heading, label, labelled, number, scrolling, table_html, tidy_table
 from studykit.workflow.benchmarks import read_results, table_rows
+from studykit.workflow.configuration import StudyConfig
 from studykit.workflow.parameters import read_cells
 from studykit.workflow.plan import plan
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SHOWN_ROWS = 24
@@ -79,7 +85,14 @@ _TITLES = {  # with networks of single pictures, with walks
 _SCALE_NOTES = {"smoke": "Smoke scale: this run only shows that the whole chain works; its numbers mean nothing."}
 
 
-def notebook_page(notebook, run, reports=None, record=None, before=None, after=None):
+def notebook_page(
+    notebook: "NotebookNode",
+    run: str,
+    reports: str | Path | None = None,
+    record: dict | None = None,
+    before: dict | None = None,
+    after: dict | None = None,
+) -> str:
     """An executed notebook as one HTML page: contents, code folded away, provenance, the way to its neighbours.
 
     Parameters
@@ -164,7 +177,7 @@ def _show_text(output, title):
         data["text/html"] = _html(data["text/markdown"])
 
 
-def write_study_page(config, failures=()):
+def write_study_page(config: StudyConfig, failures: Iterable[str] = ()) -> dict[str, dict]:
     """Gather the headline numbers in `summary.json`, and write the pages of notebooks and benchmarks and `index.html`.
 
     Parameters
@@ -212,7 +225,7 @@ def write_study_page(config, failures=()):
     return summary
 
 
-def busy_seconds(records):
+def busy_seconds(records: Iterable[dict]) -> float | None:
     """Seconds during which at least one notebook ran: side by side counts once, a pause between does not count."""
     spans = sorted((datetime.fromisoformat(r["start"]).timestamp(), r["seconds"]) for r in records)
     busy, until = 0.0, float("-inf")

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from statistics import median_low
@@ -14,18 +15,18 @@ from studykit.workflow.lock import say
 from studykit.workflow.provenance import git_commit, machine
 
 
-def results_path():
+def results_path() -> Path:
     """Where the results of all scripts are kept."""
     return project_root() / "reports" / "benchmarks.json"
 
 
-def read_results():
+def read_results() -> dict[str, dict]:
     """What `run_benchmarks` has kept: a dict by the scripts' names, empty before the first run."""
     path = results_path()
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def run_benchmarks(names=(), times=3):
+def run_benchmarks(names: Sequence[str] = (), times: int = 3) -> list[str]:
     """Run scripts, each several times, and keep what they found; results of others stay.
 
     Parameters
@@ -91,7 +92,7 @@ def _about(script):
     return ast.get_docstring(ast.parse(Path(script).read_text(encoding="utf-8"))).splitlines()[0]
 
 
-def table_rows(results):
+def table_rows(results: dict[str, dict]) -> list[dict[str, str]]:
     """Results as rows of a table for people.
 
     Parameters

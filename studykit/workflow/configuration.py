@@ -35,7 +35,7 @@ class StudyConfig(BaseModel):
     threads: PositiveInt | None = None  # of one run at most; None: as `workflow/notebooks.yaml` has it
 
 
-def load_config(path):
+def load_config(path: str | Path) -> StudyConfig:
     """Read and validate a configuration.
 
     Parameters

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from textwrap import shorten
@@ -151,7 +152,7 @@ def _what_failed(run, error, failed):
     return f"{run.name}: cell [{number}] `{first}` stopped, {what}"
 
 
-def thread_limits(threads):
+def thread_limits(threads: int) -> dict[str, str]:
     """Environment variables that keep a process of numerical libraries to so many threads, each a str."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return dict.fromkeys((*names, "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(threads))
@@ -209,7 +210,7 @@ def _kernel(scratch, threads, lock):
 
 
 @contextlib.contextmanager
-def peak_memory():
+def peak_memory() -> Iterator[SimpleNamespace]:
     """Largest memory of this process's children together while the block runs, sampled five times a second.
 
     Yields

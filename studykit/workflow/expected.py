@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ RELATIVE_FLOOR = 0.05
 COLUMNS = ("run", "number", "expected", "tolerance", "seeds")
 
 
-def read_numbers(summary):
+def read_numbers(summary: str | Path) -> dict[tuple[str, str], float]:
     """Headline numbers of a study that do not depend on the machine.
 
     Parameters
@@ -43,7 +44,7 @@ def read_numbers(summary):
     }
 
 
-def expect(studies):
+def expect(studies: Sequence[dict[tuple[str, str], float]]) -> pd.DataFrame:
     """What to expect of a study, from studies of the same scale with other seeds.
 
     The tolerance is twice the distance between the lowest and the highest seed, and at least 5 % of the number. What
@@ -78,7 +79,7 @@ def expect(studies):
     return pd.DataFrame(list(studies[0]), columns=["run", "number"]).assign(**found)
 
 
-def widen(expected, study):
+def widen(expected: pd.DataFrame, study: dict[tuple[str, str], float]) -> pd.DataFrame:
     """Take one more study into what is expected, such as one from another kind of processor.
 
     The values of the earlier ones are not kept, but their lowest and highest lie at least range / number from their
@@ -112,7 +113,7 @@ def widen(expected, study):
     return expected.assign(expected=(n * middle + value) / (n + 1), tolerance=tolerance, seeds=n + 1)
 
 
-def read_expected(path):
+def read_expected(path: str | Path) -> pd.DataFrame:
     """Read a table of `expect` from a CSV file.
 
     Raises
@@ -133,7 +134,7 @@ def read_expected(path):
     return table
 
 
-def moved(numbers, expected):
+def moved(numbers: dict[tuple[str, str], float], expected: pd.DataFrame) -> list[str]:
     """Which numbers of a study lie farther from what was expected than they may, and by how much.
 
     Parameters

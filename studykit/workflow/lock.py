@@ -4,17 +4,19 @@ import contextlib
 import fcntl
 import os
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 
-def say(sentence):
+def say(sentence: str) -> None:
     """Tell the user what goes on, with the time of day."""
     print(f"{datetime.now():%H:%M:%S} {sentence}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
-def alone(path, what, wait=False):
+def alone(path: str | Path, what: str, wait: bool = False) -> Iterator[IO]:
     """Hold a lock that ends with this process, and with those that inherit its file, however they end.
 
     Parameters

@@ -5,8 +5,10 @@ import io
 import json
 import re
 import tokenize
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _NUMBER = r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"(?<![\w.])({_NUMBER}) to ({_NUMBER})(?![\w.]*\w)")
@@ -20,13 +22,13 @@ class Parameter:
 
     name: str
     types: tuple
-    default: object
+    default: Any
     comment: str
     bounds: tuple | None = None  # lowest and highest value allowed, both included
     choices: tuple | None = None
 
 
-def read_parameters(notebook):
+def read_parameters(notebook: str | Path) -> dict[str, Parameter]:
     """Parameters that a notebook declares in the cell tagged `parameters`.
 
     Each is one line, `name: type = literal  # meaning, unit; range or choices`. A range reads `1 to 100`, choices read
@@ -64,7 +66,7 @@ def read_parameters(notebook):
     return parameters
 
 
-def read_cells(notebook):
+def read_cells(notebook: str | Path) -> list[dict]:
     """Cells of a notebook file, as they stand in its JSON."""
     try:
         return json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
@@ -72,7 +74,7 @@ def read_cells(notebook):
         raise ValueError(f"{notebook}: expected a notebook of format 4, got {type(error).__name__}") from error
 
 
-def validate(notebook, overrides):
+def validate(notebook: str | Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """All parameters of one run: the notebook's own, those of `overrides` replaced, checked.
 
     Parameters

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from studykit.files import file_digest
 from studykit.kept import meaning
@@ -36,7 +37,7 @@ _REPORTED = (
 )
 
 
-def modules_used(source, package=_PACKAGE):
+def modules_used(source: str, package: str | Path = _PACKAGE) -> list[Path]:
     """Files of the package that a piece of code imports, directly or through others.
 
     Imports inside functions count; so does every `__init__.py` on the way.
@@ -90,7 +91,7 @@ def _imported_files(source, package, within):
     return files
 
 
-def code_digest(notebook, package=_PACKAGE):
+def code_digest(notebook: str | Path, package: str | Path = _PACKAGE) -> str:
     """Fingerprint of everything that a notebook runs of ours: its own cells and the modules that it uses.
 
     Comments, docstrings and formatting of modules don't count, nor do a notebook's outputs; data files beside a
@@ -112,7 +113,7 @@ def code_digest(notebook, package=_PACKAGE):
     return digest.hexdigest()
 
 
-def keras_backend():
+def keras_backend() -> str:
     """The backend that Keras will take: that of KERAS_BACKEND, else of its configuration file, else TensorFlow."""
     file = Path(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras"))) / "keras.json"
     configured = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
@@ -124,7 +125,7 @@ def _without_magics(source):
     return "\n".join("pass" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
 
 
-def git_commit(folder):
+def git_commit(folder: str | Path) -> str:
     """The commit checked out in a folder, with "+changes" if tracked files differ from it; "" outside a clone."""
     command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"]
     try:
@@ -133,7 +134,7 @@ def git_commit(folder):
         return ""
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on most."""
     found = {"python": platform.python_version()}
     for name in _REPORTED:
@@ -144,7 +145,7 @@ def versions():
     return found
 
 
-def machine():
+def machine() -> dict[str, Any]:
     """The computer: system, processor, cores that this process may use, memory in GB."""
     try:
         cores = len(os.sched_getaffinity(0))
@@ -170,7 +171,7 @@ def _processor():
     return platform.processor() or platform.machine()
 
 
-def load_ipython_extension(shell):
+def load_ipython_extension(shell: Any) -> None:
     """Note the backend and devices of a notebook that imports keras, for its record; called by the kernel."""
     note = Path(os.environ["STUDYKIT_BACKEND_NOTE"])
 
