@@ -12,6 +12,7 @@ import pytest
 import tiny_network
 from tiny_network import ASKED, SCHEDULE, Settings, sets, stills, trained
 
+from studykit.files import file_digest
 from studykit.pose import network as contract
 from studykit.pose.network import Network, Schedule, load, train
 from studykit.stills import StillSet
@@ -107,8 +108,9 @@ def test_answers_are_kept_until_the_question_or_the_network_changes(first, tmp_p
 
         return network.kept("points", {"people": people} | options, predict)
 
-    network, other = trained(tmp_path), stills(3, seed=8)
+    network, other, left = trained(tmp_path), stills(3, seed=8), file_digest(tmp_path)
     found = ask(network, stills())
+    assert file_digest(tmp_path) == left  # an answer is no result of the training
     assert found.shape == (10, 1, 2)
     again = load(tmp_path, made_by="a notebook")
     assert asked_for(lambda: np.testing.assert_array_equal(ask(again, stills()), found)) == []
