@@ -7,7 +7,7 @@ from other_backend import predict_on
 
 from studykit.models.backbones import build_backbone
 from studykit.models.deepercut import deepercut, offset_loss, score_loss
-from studykit.pose.codecs.score_maps import decode_scores, score_targets
+from studykit.pose.codecs.score_maps import decode, encode
 
 
 def random_points(seed, width, height, count=6):
@@ -18,10 +18,10 @@ def random_points(seed, width, height, count=6):
 @pytest.mark.parametrize("neighbours", [0, 1, 2])
 def test_perfect_maps_give_back_the_keypoints(neighbours):
     points = np.stack([random_points(n, 160, 96) for n in range(4)])
-    maps = [score_targets(p, 96, 160) for p in points]
-    scores = np.stack([20.0 * s[..., :6] - 10 for s, _ in maps])
-    offsets = np.stack([o[..., :12] for _, o in maps])
-    found = decode_scores(scores, offsets, neighbours=neighbours)[:, 0]
+    maps = [encode(p, 96, 160) for p in points]
+    scores = np.stack([20.0 * one["scores"][..., :6] - 10 for one in maps])
+    offsets = np.stack([one["offsets"][..., :12] for one in maps])
+    found = decode(scores, offsets, neighbours=neighbours)[:, 0]
     # Cells outside the disc carry no offset, but also next to no weight.
     np.testing.assert_allclose(found[..., :2], points[..., :2], atol=0.01)
     assert (found[..., 2] > 0.99).all()
@@ -29,12 +29,12 @@ def test_perfect_maps_give_back_the_keypoints(neighbours):
 
 def test_candidates_are_the_peaks_in_order():
     points = np.array([[20.0, 30.0, 2.0], [90.0, 60.0, 2.0]])
-    (high, near), (low, far) = (score_targets(point[None], 96, 160) for point in points)
+    (high, near), (low, far) = (encode(point[None], 96, 160).values() for point in points)
     offsets = (near + far)[..., :2]
     scores = np.where(high[..., :1] > 0, 4.0, np.where(low[..., :1] > 0, 1.0, -8.0)) - (offsets**2).sum(
         -1, keepdims=True
     )
-    found = decode_scores(scores[None], offsets[None], candidates=3)
+    found = decode(scores[None], offsets[None], candidates=3)
     np.testing.assert_allclose(found[0, :2, 0, :2], points[:, :2], atol=0.01)
     np.testing.assert_allclose(found[0, :, 0, 2], 1 / (1 + np.exp([-4.0, -1.0, 8.0])), atol=0.05)
 
@@ -42,7 +42,7 @@ def test_candidates_are_the_peaks_in_order():
 def test_unknown_keypoints_are_in_no_map():
     points = random_points(0, 64, 64)
     points[2, 2] = 0
-    scores, offsets = score_targets(points, 64, 64)
+    scores, offsets = encode(points, 64, 64).values()
     assert scores[..., 2].sum() == 0 and offsets[..., [12 + 2, 18 + 2]].sum() == 0
     assert all(scores[..., k].sum() > 0 for k in (0, 1, 3, 4, 5))
 

@@ -5,7 +5,8 @@ import pytest
 
 from studykit.gaitlab import simulate_stills
 from studykit.pose.codecs.affinity import affinity_fields, confidence_maps
-from studykit.pose.grouping import assemble, connect, find_peaks, group, limb_numbers
+from studykit.pose.codecs.peaks import local_peaks
+from studykit.pose.grouping import assemble, connect, group, limb_numbers
 from studykit.skeletons import POINTS, SKELETONS, convert
 
 WIDTH, HEIGHT = 656, 368
@@ -136,20 +137,20 @@ def test_nobody_is_found_where_nobody_is():
     limbs = limb_numbers(SKELETONS["openpose18"])
     people, scores = group(np.zeros((8, 9, 19)), np.zeros((8, 9, 38)), limbs)
     assert people.shape == (0, 18, 3) and scores.shape == (0,)
-    some = find_peaks(np.pad(np.ones((1, 1, 18)), ((3, 4), (3, 4), (0, 0))), smooth_px=0)
+    some = local_peaks(np.pad(np.ones((1, 1, 18)), ((3, 4), (3, 4), (0, 0))), smooth_px=0)
     assert len(some) == 18 and len(connect(some, np.zeros((8, 8, 38)), limbs)) == 0
 
 
 def test_equal_neighbours_are_one_peak():
     maps = np.zeros((7, 7, 1))
     maps[2:4, 2:5] = 0.6
-    assert len(find_peaks(maps, smooth_px=0)) == 1
+    assert len(local_peaks(maps, smooth_px=0)) == 1
 
 
 def test_maps_that_do_not_fit_are_refused():
     limbs = limb_numbers(SKELETONS["openpose18"])
     with pytest.raises(ValueError, match="expected at least 3 x 3 cells without NaN"):
-        find_peaks(np.full((4, 4, 2), np.nan))
+        local_peaks(np.full((4, 4, 2), np.nan))
     with pytest.raises(ValueError, match="two maps a limb, 38, got 28"):
         connect(np.zeros((0, 4)), np.zeros((4, 4, 28)), limbs)
     with pytest.raises(ValueError, match="matching: expected one of optimal, greedy, got 'best'"):

@@ -10,8 +10,8 @@ import pytest
 from studykit.models.cost import memory_mb
 from studykit.models.openpose import final_maps, openpose
 from studykit.pose.codecs.affinity import confidence_maps
+from studykit.pose.codecs.peaks import local_peaks
 from studykit.pose.examples.batches import Batches
-from studykit.pose.grouping import find_peaks
 from studykit.pose.openpose import Settings, find_one, find_people, load_network, multi_scale_maps, pictures
 from studykit.pose.saved_networks import save_network
 from studykit.pose.scores.people import guess_missing, scene_scores, single_scores, surest_person
@@ -185,7 +185,7 @@ def test_maps_of_all_scales_lie_on_one_another(mean_of_cells):
     assert stride == same == 4 and maps.shape == (33, 51, 3) and fields.shape == (33, 51, 2)
     np.testing.assert_allclose(fields, maps[..., :2], atol=1e-6)  # some processors round three channels otherwise
     for grid, px in ((maps, 0.6), (alone, 0.3)):
-        peaks = find_peaks(grid[..., :2], stride=stride, threshold=0.6)  # the grey beyond the edge is 0.5
+        peaks = local_peaks(grid[..., :2], stride=stride, threshold=0.6)  # the grey beyond the edge is 0.5
         np.testing.assert_allclose(peaks[:, 1:3], points, atol=px)
 
 

@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 from studykit.gait.views import mirror, mirror_frame
-from studykit.pose.codecs.score_maps import decode_scores
+from studykit.pose.codecs import score_maps
 from studykit.pose.prediction import (
     Predictor,
     ahead,
@@ -45,7 +45,7 @@ def dot_network(gain=40.0, bias=0.0):
 
 
 def decode(scores):
-    return decode_scores(scores, np.zeros((*scores.shape[:3], 12), np.float32))
+    return score_maps.decode(scores, np.zeros((*scores.shape[:3], 12), np.float32))
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ def draw_peaks_and_connections(image, peaks, connections, skeleton):
     ----------
     image : ndarray (H, W, 3) uint8
     peaks, connections
-        As from `grouping.find_peaks` and `grouping.connect`.
+        As from `peaks.local_peaks` and `grouping.connect`.
     skeleton : skeletons.Skeleton
     """
     fig, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 3.6))

@@ -3,71 +3,13 @@
 Everything is read on the network's own grid; peaks lie between its cells, fields are read between them too.
 """
 
-import cv2
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from studykit.pose.codecs.heatmaps import vertex
+from studykit.pose.codecs.peaks import local_peaks
 
 MATCHINGS = ("optimal", "greedy")
-
-
-def find_peaks(maps, *, stride=8, threshold=0.1, smooth_px=3.0):
-    """Local maxima of confidence maps; the row number of a peak is its id.
-
-    Parameters
-    ----------
-    maps : ndarray (h, w, K)
-        Without the background's.
-    stride : float
-        px a cell.
-    threshold : float
-        Lower maxima are no peaks.
-    smooth_px : float
-        Standard deviation of the Gaussian that maps are smoothed with, px (published: 3); 0: not at all.
-
-    Returns
-    -------
-    ndarray (N, 4)
-        keypoint, x, y (px) and score, by keypoint. x and y are the vertex of the parabola through the logarithms of
-        three cells each, not smoothed, which is exact for a Gaussian.
-
-    Raises
-    ------
-    ValueError
-        If maps are smaller than 3 x 3 cells or hold NaN.
-    """
-    raw = maps = np.ascontiguousarray(maps, dtype=np.float32)
-    h, w, _ = maps.shape
-    if min(h, w) < 3 or np.isnan(maps).any():
-        raise ValueError(f"confidence maps: expected at least 3 x 3 cells without NaN, got {maps.shape}")
-    if smooth_px:
-        maps = cv2.GaussianBlur(raw, (0, 0), smooth_px / stride, borderType=cv2.BORDER_REPLICATE).reshape(raw.shape)
-    around = np.pad(maps, ((1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
-    peak = maps > threshold
-    for down in (0, 1, 2):
-        for right in (0, 1, 2):
-            other = around[down : down + h, right : right + w]
-            if (down, right) < (1, 1):  # of equal neighbours the first is the peak
-                peak &= maps > other
-            elif (down, right) > (1, 1):
-                peak &= maps >= other
-    keypoint, row, column = np.nonzero(peak.transpose(2, 0, 1))
-    middle_row, middle_column = row.clip(1, h - 2), column.clip(1, w - 2)
-    logs = [
-        np.log(np.maximum(values, 1e-6))
-        for step in (-1, 0, 1)
-        for values in (raw[row, middle_column + step, keypoint], raw[middle_row + step, column, keypoint])
-    ]
-    x, y = _between(column, middle_column, *logs[0::2]), _between(row, middle_row, *logs[1::2])
-    offset = (stride - 1) / 2
-    return np.column_stack([keypoint, x * stride + offset, y * stride + offset, maps[row, column, keypoint]])
-
-
-def _between(best, middle, *values):
-    """The peak beside the best cell, half a cell from it at most, from the values around the middle one."""
-    return (middle + vertex(*values, otherwise=best - middle)).clip(best - 0.5, best + 0.5)
 
 
 def connect(peaks, fields, limbs, *, stride=8, samples=10, threshold=0.05, share=0.8, matching="optimal"):
@@ -76,7 +18,7 @@ def connect(peaks, fields, limbs, *, stride=8, samples=10, threshold=0.05, share
     Parameters
     ----------
     peaks : ndarray (N, 4)
-        As from `find_peaks`.
+        As from `peaks.local_peaks`.
     fields : ndarray (h, w, 2 L)
     limbs : sequence of (int, int)
     stride : float
@@ -206,7 +148,7 @@ def assemble(peaks, connections, keypoints, *, least_parts=4, least_score=0.2):
 
 
 def group(maps, fields, limbs, *, stride=8, threshold=0.1, smooth_px=3.0, matching="optimal", least_parts=4):
-    """People in a picture's maps: `find_peaks`, `connect` and `assemble` in turn.
+    """People in a picture's maps: `peaks.local_peaks`, `connect` and `assemble` in turn.
 
     Parameters
     ----------
@@ -221,7 +163,7 @@ def group(maps, fields, limbs, *, stride=8, threshold=0.1, smooth_px=3.0, matchi
     -------
     people : ndarray (P, K, 3), and scores (P,)
     """
-    peaks = find_peaks(maps[..., :-1], stride=stride, threshold=threshold, smooth_px=smooth_px)
+    peaks = local_peaks(maps[..., :-1], stride=stride, threshold=threshold, smooth_px=smooth_px)
     connections = connect(peaks, fields, limbs, stride=stride, matching=matching)
     return assemble(peaks, connections, maps.shape[2] - 1, least_parts=least_parts)
 

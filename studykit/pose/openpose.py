@@ -12,8 +12,8 @@ import numpy as np
 from studykit.models.losses import MaskedMeanSquaredError
 from studykit.models.openpose import STAGES, STRIDE, openpose
 from studykit.pose import saved_networks
-from studykit.pose.codecs.affinity import affinity_fields, confidence_maps
-from studykit.pose.codecs.heatmaps import heatmap_peaks
+from studykit.pose.codecs import affinity
+from studykit.pose.codecs.peaks import highest_peaks
 from studykit.pose.examples.crops import CropSettings, person_box
 from studykit.pose.grouping import group, limb_numbers
 from studykit.pose.scores.keypoints import shared_pck
@@ -101,10 +101,9 @@ class Settings(CropSettings):
         """Pictures of the examples' size, as from `pictures`, as the network's inputs and targets, by output."""
         people = [still.keypoints.reshape(-1, len(self.keypoints), 3) for still in stills]
         height, width = stills[0].image.shape[:2]
-        targets = {
-            "maps": np.stack([confidence_maps(p, height, width, sigma_px=self.sigma_px) for p in people]),
-            "pafs": np.stack([affinity_fields(p, self.limbs, height, width, reach_px=self.reach_px) for p in people]),
-        }
+        reach = {"sigma_px": self.sigma_px, "reach_px": self.reach_px}
+        maps = [affinity.encode(p, self.limbs, height, width, **reach) for p in people]
+        targets = {name: np.stack([one[name] for one in maps]) for name in ("maps", "pafs")}
         before = range(1, self.stages or STAGES[self.backbone])
         every_stage = {f"{name}{n}": target for n in before for name, target in targets.items()}
         return np.stack([still.image for still in stills]), every_stage | targets
@@ -242,7 +241,7 @@ def find_one(model, settings, image, *, box_size=None, scales=(1.0,)):
         x, y in px of the picture and height of the peak.
     """
     maps, _, stride = multi_scale_maps(model, image, box_size=box_size or settings.box_px, scales=scales)
-    return heatmap_peaks(maps[None, ..., :-1], stride=stride)[0]
+    return highest_peaks(maps[None, ..., :-1], stride=stride)[0]
 
 
 def validate(model, settings, stills):

@@ -16,7 +16,8 @@ from studykit.models.joint_heads import mask_and_joints_head
 from studykit.models.losses import MaskedMeanSquaredError, PixelCrossEntropy, SoftDice
 from studykit.models.unet import unet
 from studykit.pose import saved_networks
-from studykit.pose.codecs.joint_maps import JOINTS, encode_joints
+from studykit.pose.codecs import joint_maps
+from studykit.pose.codecs.joint_maps import JOINTS
 from studykit.pose.examples.augmentation import Augmentation
 from studykit.pose.examples.batches import Batches
 from studykit.pose.examples.buckets import Buckets, padded_size
@@ -141,7 +142,7 @@ class Settings:
         for n, still in enumerate(stills):
             height, width = still.image.shape[:2]
             maps = {"mask": np.stack([~still.mask, still.mask], axis=-1)}
-            maps |= encode_joints(still.keypoints, height, width, self.joints, sigma_px=self.sigma_px)
+            maps |= joint_maps.encode(still.keypoints, height, width, self.joints, sigma_px=self.sigma_px)
             for name, one in maps.items():
                 if name not in targets:
                     targets[name] = np.full((*images.shape[:3], one.shape[-1]), np.nan, np.float32)

@@ -14,7 +14,7 @@ from studykit.models.regression_cnn import regression_cnn
 from studykit.models.simple_baseline import STRIDE, simple_baseline
 from studykit.models.vit import vit
 from studykit.pose import saved_networks
-from studykit.pose.codecs.heatmaps import gaussian_maps, heatmap_peaks, merge_flipped
+from studykit.pose.codecs import coordinates, heatmaps
 from studykit.pose.examples.crops import CropSettings, uncrop
 from studykit.pose.scores.pck import pck, torso_length_px
 from studykit.skeletons import SKELETONS, flip_order
@@ -109,18 +109,12 @@ class Settings(CropSettings):
         """Stills of the crop's size as the network's inputs and targets."""
         images = np.stack([still.image for still in stills])
         if not self.heatmaps:
-            return images, np.stack([self._coordinates(still.keypoints) for still in stills])
+            return images, np.stack([coordinates.encode(still.keypoints, *self.size[::-1]) for still in stills])
         width, height = self.size
         options = {"stride": STRIDE, "sigma_px": self.sigma_px}
-        maps = np.stack([gaussian_maps(still.keypoints, height, width, **options) for still in stills])
+        maps = np.stack([heatmaps.encode(still.keypoints, height, width, **options) for still in stills])
         names = [f"heatmaps{n}" for n in range(1, self.stacks)] if self.model == "hourglass" else []
         return images, dict.fromkeys([*names, "heatmaps"], maps)
-
-    def _coordinates(self, points):
-        """Keypoints (K, 3) as shares of the crop from its centre, (2 K,); NaN where unknown."""
-        size = np.array(self.size)
-        shares = (points[:, :2] - (size - 1) / 2) / size
-        return np.where(points[:, 2:] > 0, shares, np.nan).astype(np.float32).ravel()
 
     def predict(self, model, images, flip_test=True, method="parabola"):
         """Keypoints in crops.
@@ -132,7 +126,7 @@ class Settings(CropSettings):
         flip_test : bool
             Mean with what the network finds in the mirror image.
         method : str
-            Of `decoding.heatmap_peaks`.
+            Of `peaks.highest_peaks`.
 
         Returns
         -------
@@ -143,9 +137,9 @@ class Settings(CropSettings):
         found = self._last(model, images)
         mirrored = self._last(model, images[:, :, ::-1]) if flip_test else None
         if self.heatmaps and flip_test:
-            found = merge_flipped(found, mirrored, order)
+            found = heatmaps.merge_flipped(found, mirrored, order)
         elif flip_test:
-            found = (found + mirrored[:, order] * [-1, 1]) / 2
+            found = coordinates.merge_flipped(found, mirrored, order)
         return self.decode(found, method)
 
     def _last(self, model, images):
@@ -156,10 +150,8 @@ class Settings(CropSettings):
     def decode(self, outputs, method="parabola"):
         """Heat maps, or shares of the crop, as keypoints (N, K, 3); see `predict`."""
         if self.heatmaps:
-            return heatmap_peaks(outputs, stride=STRIDE, method=method)
-        size = np.array(self.size)
-        points = outputs.reshape(len(outputs), -1, 2) * size + (size - 1) / 2
-        return np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
+            return heatmaps.decode(outputs, method, stride=STRIDE)
+        return coordinates.decode(outputs, *self.size[::-1])
 
 
 def predict_stills(model, settings, stills, *, flip_test=True, method="parabola", batch_size=32):

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from studykit.models.deepercut import LOCREF_STDEV, STRIDE, deepercut, offset_loss, score_loss
+from studykit.models.deepercut import deepercut, offset_loss, score_loss
 from studykit.pose import saved_networks
-from studykit.pose.codecs.score_maps import decode_scores, score_targets
+from studykit.pose.codecs import score_maps
 from studykit.pose.examples.augmentation import Augmentation
 from studykit.pose.prediction import Predictor
 from studykit.skeletons import SKELETONS
@@ -116,16 +116,13 @@ class Settings:
     def encode(self, stills):
         """Stills of the crop's size as the network's inputs and targets."""
         height, width = self.crop_height_px, self.crop_width_px
-        maps = [score_targets(still.keypoints, height, width, radius_px=self.radius_px) for still in stills]
-        images = np.stack([still.image for still in stills])
-        return images, {
-            name: np.stack(m) for name, m in zip(("scores", "offsets"), zip(*maps, strict=True), strict=True)
-        }
+        maps = [score_maps.encode(still.keypoints, height, width, radius_px=self.radius_px) for still in stills]
+        targets = {name: np.stack([one[name] for one in maps]) for name in maps[0]}
+        return np.stack([still.image for still in stills]), targets
 
     def decode(self, outputs, candidates=1):
         """The network's maps as keypoints (N, candidates, K, 3): x, y in its image, px, and confidence."""
-        maps = outputs["scores"], outputs["offsets"]
-        return decode_scores(*maps, stride=STRIDE, stdev_px=LOCREF_STDEV, candidates=candidates)
+        return score_maps.decode(outputs["scores"], outputs["offsets"], candidates=candidates)
 
     def predictor(self, model, candidates=1):
         """The trained network, ready for `predict`."""

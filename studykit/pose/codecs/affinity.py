@@ -1,11 +1,36 @@
-"""What OpenPose is trained towards: confidence maps of all people in a picture, and the fields of their limbs."""
+"""OpenPose's maps: where the keypoints of all people in a picture lie, and which way their limbs point.
+
+`peaks.local_peaks` and `grouping` read them again.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from studykit.pose.codecs.heatmaps import cell_centres
 
+STRIDE = 8  # px per cell
 
-def confidence_maps(people, height, width, *, stride=8, sigma_px=7.0):
+
+def encode(
+    people: np.ndarray,
+    limbs: Sequence[tuple[int, int]],
+    height: int,
+    width: int,
+    *,
+    sigma_px: float = 7.0,
+    reach_px: float = 8.0,
+) -> dict[str, np.ndarray]:
+    """Target maps of one picture by output, "maps" and "pafs"; see `confidence_maps` and `affinity_fields`."""
+    return {
+        "maps": confidence_maps(people, height, width, sigma_px=sigma_px),
+        "pafs": affinity_fields(people, limbs, height, width, reach_px=reach_px),
+    }
+
+
+def confidence_maps(
+    people: np.ndarray, height: int, width: int, *, stride: int = STRIDE, sigma_px: float = 7.0
+) -> np.ndarray:
     """Where each keypoint of anybody lies (Cao et al. 2017, equations 6 and 7), and the background.
 
     A Gaussian around each person's keypoint; of several people the highest value counts, so that neighbouring peaks
@@ -18,7 +43,7 @@ def confidence_maps(people, height, width, *, stride=8, sigma_px=7.0):
     height, width : int
         Of the network's image, px.
     stride : int
-        px a cell.
+        px per cell.
     sigma_px : float
         Standard deviation of the Gaussians.
 
@@ -38,7 +63,15 @@ def confidence_maps(people, height, width, *, stride=8, sigma_px=7.0):
     return maps
 
 
-def affinity_fields(people, limbs, height, width, *, stride=8, reach_px=8.0):
+def affinity_fields(
+    people: np.ndarray,
+    limbs: Sequence[tuple[int, int]],
+    height: int,
+    width: int,
+    *,
+    stride: int = STRIDE,
+    reach_px: float = 8.0,
+) -> np.ndarray:
     """Which way each limb points, in the cells it covers (Cao et al. 2017, equations 8 to 10).
 
     Parameters

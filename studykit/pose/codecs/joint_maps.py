@@ -10,7 +10,8 @@ for the background:
 """
 
 import numpy as np
-from scipy.ndimage import maximum_filter
+
+from studykit.pose.codecs.peaks import highest_peaks, local_maxima
 
 OUTPUTS = {  # maps beside the mask, by encoding
     "none": (),
@@ -24,7 +25,9 @@ TOP = 100.0  # of the regression's map; with 1 in its place all pixels converge 
 THRESHOLD = 0.01
 
 
-def encode_joints(keypoints, height, width, joints, *, sigma_px=1.0):
+def encode(
+    keypoints: np.ndarray, height: int, width: int, joints: str, *, sigma_px: float = 1.0
+) -> dict[str, np.ndarray]:
     """Target maps of one image.
 
     Parameters
@@ -85,7 +88,7 @@ def _around(centre, reach, size):
     return slice(max(middle - reach, 0), max(min(middle + reach + 1, size), 0))
 
 
-def read_joints(maps):
+def decode(maps: np.ndarray) -> np.ndarray:
     """Each joint at the highest pixel of its channel, as the paper takes it.
 
     Parameters
@@ -98,13 +101,10 @@ def read_joints(maps):
     ndarray (N, K, 3) float32
         x, y, px, and the probability there.
     """
-    n, _, width, channels = maps.shape
-    flat = maps[..., 1:].reshape(n, -1, channels - 1)
-    row, column = np.divmod(flat.argmax(axis=1), width)
-    return np.stack([column, row, flat.max(axis=1)], axis=-1).astype(np.float32)
+    return highest_peaks(maps[..., 1:], stride=1, method="cell")
 
 
-def peaks(height_map, threshold, *, distance_px=2):
+def any_joints(height_map: np.ndarray, threshold: float, *, distance_px: int = 2) -> np.ndarray:
     """Places where a joint of any name is: local maxima of a map.
 
     Parameters
@@ -118,9 +118,8 @@ def peaks(height_map, threshold, *, distance_px=2):
 
     Returns
     -------
-    ndarray (peaks, 2)
+    ndarray (peaks, 2) float32
         x, y, px.
     """
-    highest = maximum_filter(height_map, size=2 * distance_px + 1, mode="constant", cval=-np.inf)
-    row, column = np.nonzero((height_map == highest) & (height_map > threshold))
+    _, row, column = local_maxima(height_map[..., None], threshold, reach=distance_px, first=False)
     return np.column_stack([column, row]).astype(np.float32)

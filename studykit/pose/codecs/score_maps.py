@@ -1,12 +1,24 @@
-"""What networks are trained towards: keypoints as maps, and back."""
+"""DeepLabCut's maps: cells near a keypoint and the way from each to it (Insafutdinov et al. 2016, section 3)."""
 
 import numpy as np
 
 from studykit.pose.codecs.heatmaps import cell_centres
+from studykit.pose.codecs.peaks import highest_cells
+
+STRIDE = 8  # px per cell
+STDEV_PX = 7.2801  # the unit of offsets, DeepLabCut's `locref_stdev`
 
 
-def score_targets(keypoints, height, width, *, stride=8, radius_px=17.0, stdev_px=7.2801):
-    """Score maps and location refinement of DeepLabCut (Insafutdinov et al. 2016, section 3).
+def encode(
+    keypoints: np.ndarray,
+    height: int,
+    width: int,
+    *,
+    stride: int = STRIDE,
+    radius_px: float = 17.0,
+    stdev_px: float = STDEV_PX,
+) -> dict[str, np.ndarray]:
+    """Target maps of one image.
 
     Parameters
     ----------
@@ -15,7 +27,7 @@ def score_targets(keypoints, height, width, *, stride=8, radius_px=17.0, stdev_p
     height, width : int
         Of the network's image, px.
     stride : int
-        px a cell.
+        px per cell.
     radius_px : float
         `pos_dist_thresh`: cells whose centre is this near are positive.
     stdev_px : float
@@ -23,10 +35,9 @@ def score_targets(keypoints, height, width, *, stride=8, radius_px=17.0, stdev_p
 
     Returns
     -------
-    scores : ndarray (h, w, 2 K) float32
-        1 near the keypoint, else 0; then weights (1).
-    offsets : ndarray (h, w, 4 K) float32
-        x, then y from each cell's centre to the keypoint; then weights: 1 in positive cells.
+    dict of ndarray float32, by output of the network
+        "scores" (h, w, 2 K): 1 near the keypoint, otherwise 0; then weights (1). "offsets" (h, w, 4 K): x, then y
+        from each cell's centre to the keypoint; then weights: 1 in positive cells.
     """
     x, y = cell_centres(height // stride, width // stride, stride)
     dx = keypoints[:, 0] - x[..., None]
@@ -34,10 +45,19 @@ def score_targets(keypoints, height, width, *, stride=8, radius_px=17.0, stdev_p
     near = ((dx**2 + dy**2 <= radius_px**2) & (keypoints[:, 2] > 0)).astype(np.float32)
     scores = np.concatenate([near, np.ones_like(near)], axis=-1)
     offsets = np.concatenate([dx * near / stdev_px, dy * near / stdev_px, near, near], axis=-1)
-    return scores, offsets.astype(np.float32)
+    return {"scores": scores, "offsets": offsets.astype(np.float32)}
 
 
-def decode_scores(scores, offsets, *, stride=8, stdev_px=7.2801, neighbours=1, candidates=1, apart=2):
+def decode(
+    scores: np.ndarray,
+    offsets: np.ndarray,
+    *,
+    stride: int = STRIDE,
+    stdev_px: float = STDEV_PX,
+    neighbours: int = 1,
+    candidates: int = 1,
+    apart: int = 2,
+) -> np.ndarray:
     """Keypoints from score maps and location refinement.
 
     Parameters
@@ -46,7 +66,7 @@ def decode_scores(scores, offsets, *, stride=8, stdev_px=7.2801, neighbours=1, c
         Logits.
     offsets : ndarray (N, h, w, 2 K)
         In units of `stdev_px`.
-    stride, stdev_px : as in `score_targets`
+    stride, stdev_px : as in `encode`
     neighbours : int
         0: the best cell with its offset, as DeepLabCut does. n > 0: the mean of what the cells around it, n to each
         side, say, weighted by their scores, which averages their errors.
@@ -63,7 +83,7 @@ def decode_scores(scores, offsets, *, stride=8, stdev_px=7.2801, neighbours=1, c
     left = scores.astype(np.float32)
     peaks = []
     for number in range(candidates):
-        row, column = np.divmod(left.reshape(len(left), -1, left.shape[-1]).argmax(axis=1), left.shape[2])
+        row, column = highest_cells(left)
         peaks.append(_refine(scores, offsets, row, column, stride, stdev_px, neighbours))
         if number + 1 < candidates:
             rows, columns = np.ogrid[: left.shape[1], : left.shape[2]]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from studykit.notebook import require
-from studykit.pose.codecs.joint_maps import TOP, peaks, read_joints
+from studykit.pose.codecs.joint_maps import TOP, any_joints, decode
 from studykit.pose.segmentation import dice, predict
 from studykit.stills import PSEUDO_MASK
 
@@ -68,10 +68,10 @@ def _joint_rows(still, maps, keypoints, head_px):
         return
     points = np.full((len(keypoints), 3), np.nan)
     if "joints" in maps:
-        points = read_joints(maps["joints"][None])[0]
-        places = peaks(1 - maps["joints"][..., 0], ANY_JOINT)
+        points = decode(maps["joints"][None])[0]
+        places = any_joints(1 - maps["joints"][..., 0], ANY_JOINT)
     if "joint_map" in maps:
-        places = peaks(maps["joint_map"][..., 0], ANY_JOINT * TOP)
+        places = any_joints(maps["joint_map"][..., 0], ANY_JOINT * TOP)
     for name, (x, y, confidence), (u, v, known) in zip(keypoints, points, still.keypoints, strict=True):
         if known:
             yield {
