@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from studykit.pose.codecs import heatmaps
+from studykit.pose.codecs import coordinates, heatmaps
 from studykit.pose.codecs.heatmaps import decode, merge_flipped
 from studykit.skeletons import SKELETONS, flip_order
 
