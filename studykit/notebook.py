@@ -48,18 +48,18 @@ class Run:
         """The Study table that notebook 00 made."""
         return read_study(self.need("study/study.csv", made_by="00_data"))
 
-    def figure(self, name: str, drawn: "tuple[Figure, pd.DataFrame] | None") -> None:
+    def figure(self, name: str, drawn: "tuple[Figure, pd.DataFrame] | str | None") -> None:
         """Save a figure with the numbers it shows, and show it.
 
         Parameters
         ----------
         name : str
             Of its files.
-        drawn : (matplotlib Figure, pandas.DataFrame)
-            As the functions of `studykit.plots` return it; None where there is nothing to draw.
+        drawn : (matplotlib Figure, pandas.DataFrame), str or None
+            As the functions of `studykit.plots` return it; where there is nothing to draw, a sentence to show, or None.
         """
-        if drawn is None:
-            return
+        if drawn is None or isinstance(drawn, str):
+            return self.say(drawn) if drawn else None
         from IPython.display import display
 
         path = self.reports / "figures" / self.name / name

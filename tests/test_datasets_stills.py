@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from studykit.datasets import read_stills
+from studykit.datasets.stills import read_stills
 from studykit.skeletons import SKELETONS
 from studykit.stills import known_share
 

@@ -1,16 +1,28 @@
 """Stills on disk: what is written comes back, splits share nobody, and broken files are named."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
+from studykit.datasets import stills as datasets_stills
 from studykit.datasets.still_files import (
+    kept_stills,
     load_split,
     load_stills,
     read_image,
     read_mask,
     save_stills,
+)
+from studykit.datasets.stills import (
+    made_said,
+    sets_table,
+    stills_conclusion,
+    stills_numbers,
+    stills_of,
+    visibility_table,
 )
 from studykit.gaitlab import simulate_scenes, simulate_stills
 from studykit.notebook import save_table
@@ -57,11 +69,33 @@ def test_scenes_share_their_image_and_odd_names_survive(tmp_path):
 
 
 def test_some_are_kept_and_nothing_is_written_where_none_is(people, tmp_path):
-    table = save_stills(people, tmp_path / "few", keep=lambda still: still.participant != "person-0001", most=3)
+    hidden = people[1].keypoints * [1, 1, 0]
+    some = people.map(lambda still: replace(still, keypoints=hidden) if still.participant == "person-0001" else still)
+    table = save_stills(some, tmp_path / "few", known_joints=0.01, most=3)
     assert table.participant.tolist() == ["person-0000", "person-0002", "person-0003"]
     with pytest.raises(ValueError, match="expected stills to save, got none of 8"):
-        save_stills(people, tmp_path / "none", keep=lambda still: False)
+        save_stills(people, tmp_path / "none", known_joints=1.01)
     assert [path.name for path in tmp_path.iterdir()] == ["few"]
+
+
+def test_stills_are_made_again_only_if_anything_changed_or_is_lost(people, tmp_path):
+    calls = []
+
+    def made(depends, **options):
+        before = len(calls)
+        table = kept_stills(tmp_path / "people", depends, lambda: calls.append(1) or people[:3], **options)
+        assert len(table) == len(load_stills(tmp_path / "people")) and table.attrs.get("made", False) == (
+            len(calls) > before
+        )
+        return len(calls) > before
+
+    assert made({"seed": 1}) and not made({"seed": 1})
+    assert made({"seed": 2}) and made({"seed": 2}, most=2) and not made({"seed": 2}, most=2)
+    next((tmp_path / "people" / "images").iterdir()).unlink()
+    assert made({"seed": 2}, most=2)
+    (tmp_path / "people" / ".made_from").unlink()  # as after a kill
+    assert made({"seed": 2}, most=2)
+    assert kept_stills(tmp_path / "people", {}, lambda: people[:0]).empty and not (tmp_path / "people").exists()
 
 
 def test_sets_are_those_of_the_split(people, saved):
@@ -114,3 +148,57 @@ def test_pictures_that_are_not_as_expected_are_named(tmp_path):
         read_image(tmp_path / "none.png")
     with pytest.raises(ValueError, match="expected a mask of one channel, got 3"):
         read_mask(tmp_path / "whole.jpg")
+
+
+def test_stills_of_a_study_are_rendered_once(tmp_path, monkeypatch):
+    chosen = {"seed": 1, "count": 12, "scenes": 3, "bodies": 12, "size_px": 48, "known_joints": 0.5, "most_people": 2}
+    first = stills_of("gaitlab", tmp_path, **chosen)
+    assert first.attrs["made"] == {"people": True, "scenes": True} and "rendered now" in made_said(first, "gaitlab")
+    pictures = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    kinds = sets_table(first)
+    assert kinds.groupby("kind").pictures.sum().tolist() == [12, 3]
+    assert (kinds.with_mask == kinds.people).all() and kinds.with_pseudo_mask.eq(0).all()
+    whose = first.groupby("participant").set.nunique()
+    assert whose.eq(1).all()
+
+    def never(*_, **__):
+        raise AssertionError("rendered again")
+
+    monkeypatch.setattr(datasets_stills, "simulate_stills", never)
+    again = stills_of("gaitlab", tmp_path, **chosen)
+    assert again.attrs["made"] == {"people": False, "scenes": False} and "kept" in made_said(again, "gaitlab")
+    pd.testing.assert_frame_equal(again, first)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == pictures
+    fewer = stills_of("gaitlab", tmp_path, **chosen | {"scenes": 0})  # people are kept, scenes go
+    assert fewer.kind.eq("people").all() and not (tmp_path / "scenes").exists()
+    with pytest.raises(AssertionError, match="rendered again"):
+        stills_of("gaitlab", tmp_path, **chosen | {"turned_deg": 90.0})
+
+
+def test_numbers_and_sentences_of_stills_are_those_of_the_table():
+    everybody = pd.DataFrame(
+        {
+            "kind": ["people", "people", "scenes", "scenes"],
+            "participant": ["a", "b", "a", "b"],
+            "set": ["train", "test", "train", "test"],
+            "scene": ["", "", "s", "s"],
+            "masked": [True, True, True, False],
+            "pseudo": [True, False, False, False],
+            "nose_v": [2, 1, 0, 0],
+        }
+    )
+    seen = visibility_table(everybody, ["nose"])
+    assert seen.to_numpy().tolist() == [["nose", 0.5, 0.5, 0.0, "people"], ["nose", 0.0, 0.0, 1.0, "scenes"]]
+    numbers = stills_numbers(everybody, seen)
+    assert numbers == {
+        "n_participants": 2,
+        "n_people": 2,
+        "n_scenes": 1,
+        "n_people_in_scenes": 2,
+        "seen_share": 0.5,
+        "occluded_share": 0.5,
+        "pseudo_mask_share": 0.25,
+    }
+    told = stills_conclusion(everybody, numbers, "lsp", 30, 1)
+    assert "75 % of all people have a mask, some of them a pseudo-mask" in told and "1 of whom" in told
+    assert "turn" not in told and "turn by up to 30 deg" in stills_conclusion(everybody, numbers, "gaitlab", 30, 1)

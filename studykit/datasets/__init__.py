@@ -5,7 +5,6 @@ from pathlib import Path
 from studykit.study import read_study
 
 DATASETS = ("gaitlab", "table", "bvh", "pose2sim")
-STILLS = ("lsp", "lspet", "mpii", "coco")
 
 
 def prepare(dataset, folder, **parameters):
@@ -51,32 +50,3 @@ def prepare(dataset, folder, **parameters):
     else:
         raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, got {dataset!r}")
     return read_study(folder / "study.csv")
-
-
-def read_stills(name, folder, **options):
-    """Real pictures of people: `lsp.lsp_stills`, `mpii.mpii_stills` or `coco.coco_stills`.
-
-    Parameters
-    ----------
-    name : {"lsp", "lspet", "mpii", "coco"}
-    folder : path-like
-    **options
-        Of that reader.
-
-    Returns
-    -------
-    studykit.stills.StillSet
-    """
-    if name in ("lsp", "lspet"):
-        from studykit.datasets.lsp import lsp_stills
-
-        return lsp_stills(folder, name, **options)
-    if name == "mpii":
-        from studykit.datasets.mpii import mpii_stills
-
-        return mpii_stills(folder, **options)
-    if name == "coco":
-        from studykit.datasets.coco import coco_stills
-
-        return coco_stills(folder, **options)
-    raise ValueError(f"stills: expected one of {', '.join(STILLS)}, got {name!r}")

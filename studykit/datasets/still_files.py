@@ -1,20 +1,24 @@
-"""Stills on disk: a folder with images, masks and one table, and their split into training, validation and test.
+"""Stills on disk: a folder with images, masks and one table.
 
-A folder holds `stills.csv` (a row a person: image, mask, participant, source, scene, box, and <keypoint>_x, _y, _v),
-`images/` and `masks/` as PNG. People of one scene share an image file.
+A folder holds `stills.csv` (one row per person: image, mask, participant, source, scene, box, and <keypoint>_x, _y,
+_v), `images/` and `masks/` as PNG. People of one scene share an image file.
 """
 
 import itertools
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 
+from studykit.files import write_text
+from studykit.kept import fingerprint
 from studykit.notebook import require, save_table
-from studykit.stills import Made, Still, StillSet
+from studykit.stills import Made, Still, StillSet, known_share
 from studykit.study import SETS
 
 TABLE = "stills.csv"
@@ -22,16 +26,18 @@ _BOX = ["box_x", "box_y", "box_width", "box_height"]
 _TEXTS = ["image", "mask", "participant", "source", "scene"]
 
 
-def save_stills(stills, folder, *, keep=None, most=None):
-    """Write stills as a folder, whole or not at all; one that is there already is replaced.
+def save_stills(
+    stills: StillSet, folder: str | Path, *, known_joints: float = 0.0, most: int | None = None
+) -> pd.DataFrame:
+    """Write stills as a folder, atomically; one that is there already is replaced.
 
     Parameters
     ----------
     stills : StillSet
         Loaded one at a time.
     folder : path-like
-    keep : callable, optional
-        ``keep(still)`` says whether a still is written; all are if not given.
+    known_joints : float
+        Least share of joints in the picture (`stills.known_share`), 0 to 1; stills with fewer are left out.
     most : int, optional
         Stop after so many.
 
@@ -46,7 +52,8 @@ def save_stills(stills, folder, *, keep=None, most=None):
         for name in ("images", "masks"):
             (temporary / name).mkdir(parents=True)
         images, rows = {}, []
-        for number, still in enumerate(itertools.islice(filter(keep, stills) if keep else stills, most)):
+        taken = (still for still in stills if known_share(still, stills.keypoints) >= known_joints)
+        for number, still in enumerate(itertools.islice(taken, most)):
             image = images.get(still.scene)
             if image is None:
                 image = f"images/{number:06d}.png"
@@ -70,26 +77,68 @@ def save_stills(stills, folder, *, keep=None, most=None):
     return table
 
 
-def _columns(keypoints):
+def _columns(keypoints: Sequence[str]) -> list[str]:
     return [f"{name}_{value}" for name in keypoints for value in "xyv"]
 
 
-def write_png(path, image):
+def write_png(path: Path, image: np.ndarray) -> None:
     """Write an image (H, W) or (H, W, 3) BGR; OpenCV alone would only return False where it cannot."""
     if not cv2.imwrite(str(path), image):
         raise OSError(f"{path}: expected to write an image, got no file; is there space, and the folder?")
 
 
-def load_stills(folder):
-    """Stills of a folder written by `save_stills`; images are read when a still is asked for.
+def kept_stills(folder: str | Path, depends: Any, make: Callable[[], StillSet], **options: Any) -> pd.DataFrame:
+    """The table of a folder of stills, which are made only if it is not there from the same `depends`, or damaged.
 
     Parameters
     ----------
     folder : path-like
+    depends : anything that `kept.fingerprint` takes
+        All that the stills depend on, the digest of the code among it.
+    make : callable
+        Gives the StillSet; where it is empty, there is no folder afterwards.
+    **options
+        Of `save_stills`.
 
     Returns
     -------
-    StillSet
+    pandas.DataFrame
+        As the file has it; ``attrs["made"]`` says whether the stills were made now.
+    """
+    folder, key = Path(folder), fingerprint([depends, options])
+    mark = folder / ".made_from"  # hidden, so that it is no part of the result
+    try:
+        if mark.read_text(encoding="utf-8") == key:
+            load_stills(folder)
+            return _read_table(folder)[0]
+    except (FileNotFoundError, ValueError):
+        pass  # missing or damaged: made again
+    stills = make()
+    if not len(stills):
+        shutil.rmtree(folder, ignore_errors=True)
+        return pd.DataFrame(columns=_TEXTS + _BOX + _columns(stills.keypoints))
+    save_stills(stills, folder, **options)
+    write_text(mark, key)
+    table = _read_table(folder)[0]
+    table.attrs["made"] = True
+    return table
+
+
+def _read_table(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The table of a folder of stills, and the names of its keypoints."""
+    path = require(folder / TABLE, made_by="01_stills")
+    table = pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values={n: "" for n in _BOX})
+    names = [name.removesuffix("_x") for name in table if name.endswith("_x") and name != "box_x"]
+    if list(table) != _TEXTS + _BOX + _columns(names) or not names:
+        raise ValueError(
+            f"{path}: expected columns {', '.join(_TEXTS + _BOX)} and three per keypoint, got {', '.join(table)}; "
+            "run 01_stills.ipynb again"
+        )
+    return table, names
+
+
+def load_stills(folder: str | Path) -> StillSet:
+    """Stills of a folder written by `save_stills`; images are read when a still is asked for.
 
     Raises
     ------
@@ -99,14 +148,7 @@ def load_stills(folder):
         If the table is not one of stills.
     """
     folder = Path(folder)
-    path = require(folder / TABLE, made_by="01_stills")
-    table = pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values={n: "" for n in _BOX})
-    names = [name.removesuffix("_x") for name in table if name.endswith("_x") and name != "box_x"]
-    if list(table) != _TEXTS + _BOX + _columns(names) or not names:
-        raise ValueError(
-            f"{path}: expected columns {', '.join(_TEXTS + _BOX)} and three a keypoint, got {', '.join(table)}; "
-            "run 01_stills.ipynb again"
-        )
+    table, names = _read_table(folder)
     named = [name for column in ("image", "mask") for name in table[column].unique() if name]
     lost = [name for name in named if not (folder / name).is_file()]
     if lost:
@@ -117,7 +159,7 @@ def load_stills(folder):
     points = table[_columns(names)].to_numpy(np.float32).reshape(len(table), -1, 3)
     boxes = [None if np.isnan(box).any() else tuple(box) for box in table[_BOX].to_numpy(float).tolist()]
 
-    def read(number):
+    def read(number: int) -> Still:
         row = table.iloc[number]
         image = read_image(folder / row["image"])
         mask = read_mask(folder / row["mask"]) if row["mask"] else None
@@ -127,7 +169,7 @@ def load_stills(folder):
     return StillSet(Made(range(len(table)), read), names, table["participant"], table["scene"])
 
 
-def read_image(path):
+def read_image(path: str | Path) -> np.ndarray:
     """An image file as RGB (H, W, 3) uint8; grey ones become RGB, their EXIF orientation is ignored.
 
     Raises
@@ -143,15 +185,15 @@ def read_image(path):
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def read_mask(path):
-    """A mask file as (H, W) bool: whatever is above half of white; errors as of `read_image`."""
+def read_mask(path: str | Path) -> np.ndarray:
+    """A mask file as (H, W) bool: what is brighter than half of white; errors as of `read_image`."""
     mask = _read(path)
     if mask.ndim != 2:
         raise ValueError(f"{path}: expected a mask of one channel, got {mask.shape[2]}; save it as a grey picture")
     return mask > 127
 
 
-def _read(path):
+def _read(path: str | Path) -> np.ndarray:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected an image file, got none; put it there, or take it from the table")
@@ -165,7 +207,7 @@ def _read(path):
     return image
 
 
-def load_split(folder, kind="people"):
+def load_split(folder: str | Path, kind: str = "people") -> dict[str, StillSet]:
     """The study's stills by set, as notebook 01_stills wrote them.
 
     Parameters

@@ -3,10 +3,12 @@
 import cv2
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgba_array
 from matplotlib.patheffects import Normal, Stroke
 
 from studykit.plots.style import keypoint_colour
-from studykit.skeletons import LEG, SKELETONS
+from studykit.skeletons import SKELETONS
 
 _OUTLINE = [Stroke(linewidth=1.4, foreground="0.3"), Normal()]  # white lines show on any background
 
@@ -52,19 +54,20 @@ def draw_skeleton(
     size, width : float
         Of dots and lines, pt.
     """
-    names, points = list(keypoints), _known(points)
-    for a, b in limbs_of(names) if limbs is None else limbs:
-        line = {"color": colour or keypoint_colour(b)}
-        if colour is None and b in LEG:
-            line = {"color": "white", "path_effects": _OUTLINE}
-        ax.plot(*points[[names.index(a), names.index(b)]].T, linewidth=width, solid_capstyle="round", **line)
-    colours = np.array([colour or keypoint_colour(name) for name in names], dtype=object)
-    hollow = np.zeros(len(names), bool) if occluded is None else np.asarray(occluded, bool)
-    faces, edges = np.where(hollow, "white", colours), np.where(hollow, colours, "white")
-    rims = np.where(hollow, 0.7, 0.25)
-    ax.scatter(*points.T, s=size**2, c=faces.tolist(), edgecolors=edges.tolist(), linewidths=rims, zorder=3)
+    points, names = _known(points), list(keypoints)
+    known, one_leg = np.isfinite(points).all(axis=1), colour is None and "hip" in names
+    ends = [[names.index(a), names.index(b)] for a, b in (limbs_of(names) if limbs is None else limbs)]
+    colours = to_rgba_array([colour or keypoint_colour(name) for name in names])
+    drawn = [pair for pair in ends if known[pair].all()]
+    if drawn:
+        style = {"colors": "white", "path_effects": _OUTLINE} if one_leg else {"colors": colours[np.array(drawn)[:, 1]]}
+        ax.add_collection(LineCollection(points[drawn], linewidths=width, **style))
+    hollow = known & (False if occluded is None else np.asarray(occluded, bool))
+    filled, dots = known & ~hollow, {"s": size**2, "zorder": 3}
+    ax.scatter(*points[filled].T, c=colours[filled], edgecolors="white", linewidths=0.25, **dots)
+    ax.scatter(*points[hollow].T, c="white", edgecolors=colours[hollow], linewidths=0.7, **dots)
     if labels is not None:
-        ax.scatter(*_known(labels).T, s=(2 * size) ** 2, c=colours.tolist(), marker="x", linewidths=0.7, zorder=4)
+        ax.scatter(*_known(labels).T, s=(2 * size) ** 2, c=colours, marker="x", linewidths=0.7, zorder=4)
 
 
 def _known(points: np.ndarray) -> np.ndarray:

@@ -3,17 +3,29 @@
 Each function returns a Matplotlib figure and the table of what it shows. The person's left is blue, the right red.
 """
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
 
 from studykit.plots.skeletons import draw_outline, draw_skeleton
 from studykit.plots.style import TWO_COLUMNS, VIEW_COLOURS, picture_grid, show_picture
+from studykit.pose.examples.augmentation import Augmentation
+from studykit.stills import Still, StillSet
 
 _SEEN = {"seen": VIEW_COLOURS[0], "occluded": VIEW_COLOURS[3], "unknown or outside": "0.85"}
 
 
-def draw_stills(pictures, keypoints, *, columns=6, titles=None):
+def draw_stills(
+    pictures: Sequence[Sequence[Still]],
+    keypoints: Sequence[str],
+    *,
+    columns: int = 6,
+    titles: Sequence[str] | None = None,
+) -> tuple[Figure, pd.DataFrame]:
     """Pictures with everyone's joints (hollow where occluded), limbs and outline of the mask.
 
     Parameters
@@ -23,7 +35,7 @@ def draw_stills(pictures, keypoints, *, columns=6, titles=None):
     keypoints : sequence of str
     columns : int
     titles : sequence of str, optional
-        Else the scene, or the participant.
+        The scene, or the participant, if not given.
     """
     fig, axes = picture_grid(len(pictures), columns, TWO_COLUMNS / columns + 0.15)
     titles = titles or [people[0].scene or people[0].participant for people in pictures]
@@ -37,59 +49,66 @@ def draw_stills(pictures, keypoints, *, columns=6, titles=None):
     return fig, pd.DataFrame(table, columns=["source", "keypoint", "x_px", "y_px", "visibility"])
 
 
-def draw_visibility(shares):
-    """How often each joint is seen, occluded, or not in the picture.
+def _spread(stills: StillSet, count: int) -> list[int]:
+    """Numbers of some stills, evenly spaced."""
+    return np.linspace(0, len(stills) - 1, min(count, len(stills))).astype(int).tolist()
+
+
+def draw_some(stills: StillSet, *, count: int = 18) -> tuple[Figure, pd.DataFrame]:
+    """Some people of a set, evenly spaced."""
+    return draw_stills([[stills[i]] for i in _spread(stills, count)], stills.keypoints)
+
+
+def draw_scenes(stills: StillSet, *, count: int = 8) -> tuple[Figure, pd.DataFrame] | str:
+    """The first pictures of a set that show several people; a sentence where there are none."""
+    groups = [group for group in stills.by_scene() if len(group) > 1][:count]
+    if not groups:
+        return "These data have no scenes of several people."
+    return draw_stills([[stills[i] for i in group] for group in groups], stills.keypoints, columns=4)
+
+
+def draw_augmentation(stills: StillSet, size_px: int, seed: int) -> tuple[Figure, pd.DataFrame]:
+    """What networks may see of one still: joints may leave the picture (upper row), or all stay in it (lower row)."""
+    rng = np.random.default_rng(seed)
+    size = {"width": size_px // 2, "height": size_px // 2, "scale": (0.4, 0.9), "rotation_deg": 30, "flip": 0.5}
+    ways = [Augmentation(**size, keep_person=keep, shift=0.2) for keep in (False, True) for _ in range(6)]
+    versions = [[way(stills[0], stills.keypoints, rng)] for way in ways]
+    return draw_stills(versions, stills.keypoints, titles=["may lose joints"] * 6 + ["keeps the person"] * 6)
+
+
+def draw_visibility(visibility: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """How often each joint of people alone in their picture is seen, occluded, or not in it.
 
     Parameters
     ----------
-    shares : pandas.DataFrame
-        From `visibility_shares`.
+    visibility : pandas.DataFrame
+        From `datasets.stills.visibility_table`.
     """
+    shares = visibility[visibility.pictures == "people"].drop(columns="pictures")
     fig, ax = plt.subplots(figsize=(TWO_COLUMNS, 2.6))
-    left = np.zeros(len(shares))
-    for name, colour in _SEEN.items():
-        ax.bar(shares.keypoint, 100 * shares[name], bottom=left, color=colour, width=0.8, label=name)
-        left += 100 * shares[name]
+    (100 * shares.set_index("keypoint")).plot.bar(stacked=True, color=_SEEN, width=0.8, ax=ax)
     ax.set_xticks(range(len(shares)), shares.keypoint.str.replace("_", " "), rotation=60, ha="right", fontsize=6)
-    ax.set(ylabel="people, %", ylim=(0, 100), xlim=(-0.6, len(shares) - 0.4))
+    ax.set(xlabel="", ylabel="people, %", ylim=(0, 100))
     ax.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     return fig, shares
 
 
-def visibility_shares(table, keypoints):
-    """Share of people in whom each keypoint is seen, occluded, unknown or outside the picture.
+def draw_sizes(everybody: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """How tall the people are in their pictures, by kind of picture.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        Of `still_files.save_stills`.
-    keypoints : sequence of str
-
-    Returns
-    -------
-    pandas.DataFrame
-        keypoint, seen, occluded, unknown or outside.
+    everybody : pandas.DataFrame
+        From `datasets.stills.stills_of`.
     """
-    levels = {"seen": 2, "occluded": 1, "unknown or outside": 0}
-    rows = [(name, *((table[f"{name}_v"] == level).mean() for level in levels.values())) for name in keypoints]
-    return pd.DataFrame(rows, columns=["keypoint", *levels])
-
-
-def draw_sizes(heights):
-    """How tall the people are in their pictures.
-
-    Parameters
-    ----------
-    heights : dict of str to ndarray
-        Heights of boxes, px, by kind of picture.
-    """
+    known = everybody.dropna(subset="box_height")
+    known = known.assign(pictures=known.kind + known.groupby("kind").kind.transform(lambda k: f" (n = {len(k)})"))
+    edges = np.linspace(0, known.box_height.max(), 31)
     fig, ax = plt.subplots(figsize=(TWO_COLUMNS * 0.6, 2.0))
-    edges = np.linspace(0, max(values.max() for values in heights.values()), 31)
-    rows = []
-    for (name, values), colour in zip(heights.items(), VIEW_COLOURS, strict=False):
-        counts, _ = np.histogram(values, edges)
-        ax.stairs(counts / len(values) * 100, edges, color=colour, label=f"{name} (n = {len(values)})")
-        rows += [(name, *row) for row in zip(edges[:-1], edges[1:], counts, strict=True)]
+    options = {"bins": edges, "stat": "percent", "common_norm": False, "element": "step", "fill": False}
+    sns.histplot(known, x="box_height", hue="pictures", ax=ax, **options)
     ax.set(xlabel="height of the person's box, px", ylabel="people, %")
-    ax.legend()
+    ax.get_legend().set_title("")
+    counts = known.groupby("kind").box_height.apply(lambda heights: np.histogram(heights, edges)[0])
+    rows = [(kind, *row) for kind, number in counts.items() for row in zip(edges[:-1], edges[1:], number, strict=True)]
     return fig, pd.DataFrame(rows, columns=["pictures", "from_px", "to_px", "people"])
