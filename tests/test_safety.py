@@ -20,7 +20,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from studykit.pose.saved_networks import load_network
 from studykit.pose.views import Settings
-from studykit.site.pages import notebook_page
+from studykit.site.notebooks import notebook_page
 from studykit.site.wording import table_html
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,8 @@ from tiny_study import SHARED, make_tiny_study, write_config, write_notebook
 
 from studykit.files import write_text
 from studykit.notebook import headline, save_figure, save_table
-from studykit.site.pages import notebook_page, write_study_page
+from studykit.site.notebooks import notebook_page
+from studykit.site.pages import write_study_page
 from studykit.site.wording import labelled, number, readable, table_html, tidy_table
 from studykit.workflow.configuration import load_config
 from studykit.workflow.plan import plan

@@ -1,180 +1,30 @@
 """The study as a site: a page for each notebook and one that tells the whole; no script, no network, from a file."""
 
-import base64
 import json
 import re
 import sys
 from collections.abc import Iterable
-from copy import deepcopy
-from datetime import datetime
-from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
-import mistune
 import pandas as pd
+import yaml
 from markupsafe import Markup
-from traitlets.config import Config
 
 from studykit.files import resolve, write_text
-from studykit.site.wording import duration, heading, label, labelled, number, scrolling, table_html, tidy_table
+from studykit.site.notebooks import about, figure_of, notebook_page, opening, render, to_html
+from studykit.site.wording import duration, heading, label, labelled, number, scrolling, table_html
 from studykit.workflow.benchmarks import read_results, table_rows
 from studykit.workflow.configuration import StudyConfig
 from studykit.workflow.parameters import read_cells
 from studykit.workflow.plan import plan
+from studykit.workflow.provenance import busy_seconds
 
 if TYPE_CHECKING:
-    from nbformat import NotebookNode
+    pass
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _SHOWN_ROWS = 24
-_WIDGET = "application/vnd.jupyter.widget-view+json"
-_PICTURES = {"image/png": "png", "image/svg+xml": "svg", "image/jpeg": "jpg"}
-_LARGE_SVG = 600_000  # bytes; above it a picture in pixels loads faster
-_DATA = {
-    "gaitlab": (
-        "Simulated data.",
-        "Nobody was filmed: bodies, clothing, walking and both cameras are a simulated laboratory, so the truth is "
-        "known to the pixel. How far its numbers hold for real people only real recordings can tell.",
-    ),
-    "bvh": (
-        "Real walking, simulated cameras.",
-        "The movement is motion capture of real people; the two cameras that see it are computed, without pictures.",
-    ),
-    "pose2sim": ("Real video.", "One person before synchronized cameras, the demonstration recording of Pose2Sim."),
-    "table": ("Your recordings.", "As listed in the Study table of this configuration."),
-}
-_STILLS = {
-    "gaitlab": ("Simulated pictures.", "The networks learn from pictures of simulated people in many poses."),
-    "lsp": ("Real pictures.", "The networks learn from Leeds Sports Pose."),
-    "lspet": ("Real pictures.", "The networks learn from Leeds Sports Pose, extended."),
-    "mpii": ("Real pictures.", "The networks learn from MPII Human Pose."),
-    "coco": ("Real pictures.", "The networks learn from COCO keypoints."),
-}
-_CHAPTERS = {  # by the first digit of a notebook's name, in the order of the page
-    "9": ("Published and ours", ""),
-    "0": ("Data", ""),
-    "1": (
-        "Masks of people, joints with them",
-        "Paper 003 (Altinigne 2019) segments people with a U-Net, tries harmonic convolutions, which turn with the "
-        "picture, and lets the network find joints at the same time.",
-    ),
-    "2": (
-        "Joints of one person",
-        "Paper 004 (Saha et al.) has a network say the coordinates of all joints at once; paper 001 (Vyshnivskyi et "
-        "al. 2023) has it draw a heat map for each joint. Here all learn from the same people.",
-    ),
-    "3": (
-        "Everybody in a picture at once",
-        "Paper 000 (Weiss Cohen et al. 2023) finds joints and the limbs between them, then puts people together: "
-        "OpenPose, with a small network underneath.",
-    ),
-    "4": (
-        "Walks seen from two sides",
-        "Paper 002 (Hiemstra 2021) asks whether two cameras that face each other see the same gait.",
-    ),
-    "5": ("Every step against the truth", ""),
-}
-_TITLES = {  # with networks of single pictures, with walks
-    (True, True): "five papers on human poses, one question about gait",
-    (True, False): "people in pictures",
-    (False, True): "gait seen from two opposite sides",
-    (False, False): "data",
-}
-_SCALE_NOTES = {"smoke": "Smoke scale: this run only shows that the whole chain works; its numbers mean nothing."}
-
-
-def notebook_page(
-    notebook: "NotebookNode",
-    run: str,
-    reports: str | Path | None = None,
-    record: dict | None = None,
-    before: dict | None = None,
-    after: dict | None = None,
-) -> str:
-    """An executed notebook as one HTML page: contents, code folded away, provenance, the way to its neighbours.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-    run : str
-        Its run, for the way back to the study's page.
-    reports : path-like, optional
-        The study's folder of reports: figures that are saved there are shown from there, with links to their files.
-        Without it, the page carries its pictures inside.
-    record : dict, optional
-        What is known about how it was made, as in `runs/<run>.json`.
-    before, after : dict, optional
-        Neighbouring pages: path (from this page), title.
-
-    Returns
-    -------
-    str
-    """
-    from nbconvert import HTMLExporter  # half a second that the study's page does not need
-
-    title, home = _opening(notebook.cells, run)[0], "../" * (run.count("/") + 1)
-    priority = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/plain"]
-    exporter = HTMLExporter(
-        config=Config({"NbConvertBase": {"display_data_priority": priority}}),
-        template_name="notebook",
-        extra_template_basedirs=[str(_TEMPLATES)],
-        exclude_anchor_links=True,
-    )
-    exporter.register_preprocessor("nbconvert.preprocessors.CoalesceStreamsPreprocessor", enabled=True)
-    notebook = deepcopy(notebook)
-    for cell in notebook.cells:
-        if "outputs" in cell:  # a progress bar is a widget; without its script only its first moment would be left
-            data = [output.get("data", {}) for output in cell.outputs]
-            cell.outputs = [
-                output
-                for output, shown in zip(cell.outputs, data, strict=True)
-                if _WIDGET not in shown or "image/png" in shown  # a view with its picture: widgets.views
-            ]
-            for output in cell.outputs:
-                _show_picture(output, title, reports and Path(reports), home)
-                _show_text(output, title)
-    contents = []
-
-    def numbered(heading):
-        contents.append((f"part-{len(contents) + 1}", unescape(re.sub("<[^>]+>", "", heading[1]))))
-        return f'<h2 id="{contents[-1][0]}">{heading[1]}</h2>'
-
-    body = re.sub(r"<h2[^>]*>(.*?)</h2>", numbered, exporter.from_notebook_node(notebook)[0], flags=re.DOTALL)
-    parts = dict(zip(("opening", "body"), map(Markup, re.split("(?<=</h1>)", body, maxsplit=1)), strict=False))
-    page = {"title": title, "contents": contents, "record": record, "home": home} | parts
-    return _render("notebook.html.j2", **page, before=before, after=after)
-
-
-def _about(output):
-    """What a notebook noted of a figure or a table that it left (`notebook.Run`): its kind with its name, its files."""
-    return output.get("metadata", {}).get("studykit", {})
-
-
-def _show_picture(output, title, reports, home):
-    """Put a figure with links to its files in place of a picture that was saved; others carry their data inside."""
-    kind = next((kind for kind in _PICTURES if kind in output.get("data", {})), None)
-    if kind is None:
-        return
-    files = [reports / name for name in _about(output).get("files", ())] if reports else []
-    png = next((path for path in files if path.suffix == ".png" and path.is_file()), None)
-    if png is not None:
-        shown = _render("figure.html.j2", figure=_figure(png, reports, title, home=home))
-    else:
-        data = output.data[kind]
-        data = base64.b64encode(data.encode()).decode() if kind == "image/svg+xml" else data.strip()
-        shown = Markup('<figure><img src="data:{};base64,{}" alt="{}"></figure>').format(kind, data, title)
-    output.data = {"text/html": shown}
-
-
-def _show_text(output, title):
-    """Tables in boxes that scroll; sentences without HTML of their own, for they may quote a file's name."""
-    data = output.get("data", {})
-    if "<table" in data.get("text/html", ""):
-        data["text/html"] = scrolling(Markup(tidy_table(data["text/html"])), f"Table of: {title}")
-    elif "text/markdown" in data:
-        data["text/html"] = _html(data["text/markdown"])
+_TEXTS = Path(__file__).with_name("front.yaml")
 
 
 def write_study_page(config: StudyConfig, failures: Iterable[str] = ()) -> dict[str, dict]:
@@ -191,7 +41,7 @@ def write_study_page(config: StudyConfig, failures: Iterable[str] = ()) -> dict[
     dict
         The summary: headline numbers by run; under "study" the times in s and the largest peak memory in GB.
     """
-    runs = plan(config)
+    runs, texts = plan(config), yaml.safe_load(_TEXTS.read_text(encoding="utf-8"))
     reports = resolve(f"reports/{config.name}")
     records = _read_each(runs, reports, "runs")
     summary = _read_each(runs, reports, "headline")
@@ -205,15 +55,16 @@ def write_study_page(config: StudyConfig, failures: Iterable[str] = ()) -> dict[
     parts = {name: _part(run, reports, summary.get(name, {}), records.get(name)) for name, run in runs.items()}
     _write_notebook_pages([part for part in parts.values() if part["page"]], reports, records)
     benchmarks = _write_benchmark_page(reports)
-    chapters = _chapters(parts.values())
+    chapters = _chapters(parts.values(), texts["chapters"])
     digits = {chapter["digit"] for chapter in chapters}
     networks, gait = bool(digits & set("123")) and config.stills != "none", "4" in digits
-    page = _render(
+    shown = ["networks"] * networks + ["walks"] * gait
+    page = render(
         "index.html.j2",
-        title=f"Study {config.name}: {_TITLES[networks, gait]}",
-        story=_story(config, networks, gait),
-        data=([_DATA[config.dataset]] if gait or not networks else []) + ([_STILLS[config.stills]] if networks else []),
-        scale_note=_SCALE_NOTES.get(config.name),
+        title=f"Study {config.name}: {texts['titles'][' and '.join(shown)]}",
+        story=_story(config, networks, gait, texts["story"]),
+        data=[texts["data"][config.dataset]] * (gait or not networks) + [texts["stills"].get(config.stills)] * networks,
+        scale_note=texts["notes"].get(config.name),
         failures=failures,
         study=labelled({name: value for name, value in summary["study"].items() if value is not None}),
         chapters=chapters,
@@ -223,16 +74,6 @@ def write_study_page(config: StudyConfig, failures: Iterable[str] = ()) -> dict[
     )
     write_text(reports / "index.html", page + "\n")
     return summary
-
-
-def busy_seconds(records: Iterable[dict]) -> float | None:
-    """Seconds during which at least one notebook ran: side by side counts once, a pause between does not count."""
-    spans = sorted((datetime.fromisoformat(r["start"]).timestamp(), r["seconds"]) for r in records)
-    busy, until = 0.0, float("-inf")
-    for start, seconds in spans:
-        busy += max(0.0, start + seconds - max(start, until))
-        until = max(until, start + seconds)
-    return round(busy, 1) if spans else None
 
 
 def _read_each(runs, reports, kind):
@@ -246,26 +87,11 @@ def _setup_seconds():
     return float(noted.read_text()) if noted.is_file() else None
 
 
-def _story(config, networks, gait):
+def _story(config, networks, gait, texts):
     """What the study is about, in paragraphs."""
-    pose = (
-        "A network learns from a few labelled frames to find neck, hip, knee, ankle, heel and toe, and finds them in "
-        "every frame of both views."
-        if config.pose == "network"
-        else "The keypoints of both views come with the study."
-    )
-    truth = " At the end every step is measured against the known truth." if config.truth else ""
-    walks = (
-        f"People walk past two cameras that face each other. {pose} The opposite view is mirrored and aligned, steps "
-        f"are cut into gait cycles, and statistics ask whether the view changes what is measured.{truth}"
-    )
-    five = (
-        "Five papers look for people's bodies in pictures: their outline, their joints one by one or all at once, one "
-        "person or everybody, and at last how a person walks. Each network is trained here on the same people, so that "
-        "they can be compared, and put beside what its paper printed."
-    )
-    some = "A part of the study of five papers on human poses: " + ", ".join(config.only) + ", and all that they read."
-    return [some] * bool(config.only) + [five] * networks + [walks] * gait
+    some, pose = texts["some"].format(only=", ".join(config.only)), texts[config.pose]
+    walks = texts["walks"].format(pose=pose, truth=texts["truth"] * config.truth)
+    return [some] * bool(config.only) + [texts["five"]] * networks + [walks] * gait
 
 
 def _write_notebook_pages(parts, reports, records):
@@ -290,7 +116,7 @@ def _write_benchmark_page(reports):
     write_text(reports / "benchmarks.json", json.dumps(results, indent=1) + "\n")
     rows = [row | {"Script": _link(f"#{row['Script']}", row["Script"])} for row in table_rows(results)]
     content = {"title": "Benchmarks", "table": _rows_html(rows, "Benchmarks"), "results": results}
-    write_text(reports / page, _render("benchmarks.html.j2", **content))
+    write_text(reports / page, render("benchmarks.html.j2", **content))
     return page
 
 
@@ -299,10 +125,15 @@ def _part(run, reports, numbers, record):
     executed = reports / "notebooks" / f"{run.name}.ipynb"
     there = executed.is_file()
     cells = read_cells(executed if there else run.notebook)
-    title, intro = _opening(cells, run.name)
+    title, intro = opening(cells, run.name)
     variant = run.name.partition("/")[2] or None
     captions = _captions(cells)
-    noted = [reports / name for cell in cells for output in cell.get("outputs", []) for name in _files(output)]
+    noted = [
+        reports / name
+        for cell in cells
+        for output in cell.get("outputs", [])
+        for name in about(output).get("files", ())
+    ]
     left = [path for path in noted if path.is_file()]
     return {
         "run": run.name,
@@ -310,23 +141,23 @@ def _part(run, reports, numbers, record):
         "title": title,
         "short": f"{title.partition(':')[0]}{f' ({variant})' if variant else ''}",
         "page": f"html/{run.name}.html" if there else None,
-        "intro": _html(intro),
-        "conclusion": _html(_conclusion(cells)),
+        "intro": to_html(intro),
+        "conclusion": to_html(_conclusion(cells)),
         "headline": numbers,
         "numbers": labelled(numbers),
-        "figures": [_figure(p, reports, title, captions.get(p.stem, "")) for p in left if p.suffix == ".png"],
+        "figures": [figure_of(p, reports, title, captions.get(p.stem, "")) for p in left if p.suffix == ".png"],
         "tables": [_table(p, reports) for p in left if p.suffix == ".csv" and p.is_relative_to(reports / "tables")],
         "seconds": record and duration(record["seconds"]),
     }
 
 
-def _chapters(parts):
+def _chapters(parts, texts):
     """The runs in chapters; those of one notebook together."""
     groups = {}
     for part in parts:
         groups.setdefault(part["run"].partition("/")[0], []).append(part)
     chapters = []
-    for digit, (title, story) in _CHAPTERS.items():
+    for digit, (title, story) in texts.items():
         own = [_group(name, parts) for name, parts in groups.items() if name.startswith(digit)]
         if own:
             chapters.append({"digit": digit, "title": title, "story": story, "groups": own})
@@ -373,17 +204,6 @@ def _link(path, text):
     return Markup('<a href="{}">{}</a>').format(path, text) if path else text
 
 
-def _opening(cells, otherwise):
-    """Title and introduction, from the first cell."""
-    first = "".join(cells[0]["source"]).strip() if cells else ""
-    title, _, introduction = first.partition("\n")
-    return title.lstrip("# ") or otherwise, introduction
-
-
-def _files(output):
-    return _about(output).get("files", ())
-
-
 def _captions(cells):
     """What the text before a figure says of it, by the figure's name: the first two sentences, without Markdown."""
     captions, said = {}, ""
@@ -391,7 +211,7 @@ def _captions(cells):
         if cell["cell_type"] == "markdown":
             lines = "".join(cell["source"]).splitlines()
             said = " ".join(line for line in lines if not line.startswith(("#", "-", "|")))
-        for name in (_about(output).get("figure") for output in cell.get("outputs", [])):
+        for name in (about(output).get("figure") for output in cell.get("outputs", [])):
             if name is not None:
                 captions[name] = " ".join(re.split(r"(?<=[.!?])\s+", re.sub(r"[*`]", "", said).strip())[:2])
                 said = ""
@@ -404,23 +224,6 @@ def _conclusion(cells):
     return "\n\n".join("".join(shown["text/markdown"]) for shown in data if "text/markdown" in shown)
 
 
-def _html(markdown):
-    return Markup(mistune.create_markdown(escape=True, plugins=["table"])(markdown)) if markdown else ""
-
-
-def _figure(png, reports, title, caption="", home=""):
-    """A figure of a page that is `home` away from the folder of reports."""
-    files = [path for kind in ("svg", "png", "csv") if (path := png.with_suffix(f".{kind}")).is_file()]
-    best = next((path for path in files if path.suffix == ".svg" and path.stat().st_size < _LARGE_SVG), png)
-    return {
-        "src": home + best.relative_to(reports).as_posix(),
-        "label": label(png.stem),
-        "alt": f"{label(png.stem)}, a figure of: {title}",
-        "caption": caption,
-        "files": [(path.suffix[1:].upper(), home + path.relative_to(reports).as_posix()) for path in files],
-    }
-
-
 def _table(path, reports):
     table = pd.read_csv(path)
     return {
@@ -430,10 +233,3 @@ def _table(path, reports):
         "shown": min(len(table), _SHOWN_ROWS),
         "path": path.relative_to(reports).as_posix(),
     }
-
-
-def _render(template, **content):
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True)
-    environment.globals["duration"] = duration
-    style = Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))
-    return environment.get_template(template).render(style=style, **content)

@@ -8,6 +8,8 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,16 @@ def _processor():
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def busy_seconds(records: Iterable[dict]) -> float | None:
+    """Seconds during which at least one notebook ran: side by side counts once, a pause between does not count."""
+    spans = sorted((datetime.fromisoformat(r["start"]).timestamp(), r["seconds"]) for r in records)
+    busy, until = 0.0, float("-inf")
+    for start, seconds in spans:
+        busy += max(0.0, start + seconds - max(start, until))
+        until = max(until, start + seconds)
+    return round(busy, 1) if spans else None
 
 
 def load_ipython_extension(shell: Any) -> None:
