@@ -8,7 +8,8 @@ import xarray as xr
 from scipy import stats
 from statsmodels.stats.anova import AnovaRM
 
-from studykit.papers import thesis as published
+from studykit.papers import thesis
+from studykit.papers.published import printed
 from studykit.stats import anova, subjects
 from studykit.stats.calibration import simulate_null
 
@@ -97,6 +98,20 @@ def test_trials_or_participants_are_subjects(curves):
     assert "16 trials" in words
     assert "8 participants" in words
     assert "x of hip" in words
+    short = anova.in_short(people)
+    assert short.curve.tolist() == ["x of neck", "y of neck", "x of hip", "y of hip"]
+    assert short.perspective[2] == f"F(1, 7) = {hip.F:.3g}, p < 0.001"
+
+
+def test_conclusion_counts_curves(curves):
+    tables = [anova.perspective_anova(curves, unit) for unit in ("trial", "participant")]
+    equivalence = pd.DataFrame({"p": [0.01, 0.2, 0.01, np.nan], "equivalent": [True, False, True, False]})
+    words = anova.conclusion(*tables, equivalence, "3 px")
+    assert f"after Holm: {anova.count_significant(tables[1], corrected=True)} of 4" in words
+    assert "curves equivalent within 3 px: 2 of 4" in words
+    refused = [table.assign(refused="why") for table in tables]
+    words = anova.conclusion(*refused, equivalence.assign(p=np.nan), "3 px")
+    assert words.count("not tested") == 3
 
 
 def test_long_table_and_array_give_the_same(curves):
@@ -156,24 +171,29 @@ def test_an_incomplete_trial_is_left_out_and_listed(curves):
 
 def test_published_p_values_follow_from_published_f():
     # Thesis 002, Table 1: F and p of the perspective effect; df = (1, 60), 61 trials as subjects.
-    table = published.table_1()
+    table = printed("table_1")
     rows = table[table.effect == "perspective"]
-    np.testing.assert_allclose(stats.f.sf(rows.F, 1, published.SUBJECTS - 1), rows.p, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(stats.f.sf(rows.F, 1, thesis.SUBJECTS - 1), rows.p, rtol=0, atol=1e-5)
     assert len(table) == 36
-    counts = table[table.p < published.ALPHA].groupby("effect").size().to_dict()
-    assert counts == published.SIGNIFICANT
+    counts = table[table.p < 0.05].groupby("effect").size().to_dict()
+    assert counts == thesis.SIGNIFICANT
 
 
 def test_published_time_effects_are_greenhouse_geisser_corrected():
     # Were they not, the numerator would have one degree of freedom less than a cycle has samples.
-    rows = published.table_1().set_index("effect").loc["time"]
-    implied = np.array([published.implied_df(row.F, row.p) for row in rows.itertuples()])
+    rows = printed("table_1").set_index("effect").loc["time"]
+    implied = np.array([thesis.implied_df(row.F, row.p) for row in rows.itertuples()])
     assert implied.min() > 1.5
     assert implied.max() < 8
 
 
 def test_paper_and_ours_stand_side_by_side(curves):
-    block = published.beside(anova.perspective_anova(curves, "trial"), "perspective")
+    ours = anova.perspective_anova(curves, "trial")
+    words = thesis.verdict(ours, "trial", 0.05)
+    assert "of 4 curves" in words
+    assert f"perspective {anova.count_significant(ours)} (paper 5 of 12); time 4 (paper 12 of 12)" in words
+    assert "time not tested" in thesis.verdict(ours.assign(refused="why"), "trial", 0.05)
+    block = thesis.beside(ours, "perspective")
     row = block.set_index("body part").loc["x-value of hip"]
     assert row["F (paper)"] == 4.077560
     assert row["df (paper)"] == "1.00, 60.0"

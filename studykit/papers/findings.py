@@ -1,7 +1,4 @@
-"""What the five papers printed, and where this study has a number to hold beside it.
-
-The numbers of thesis 002's Table 1 stand in `stats.published`.
-"""
+"""What the five papers printed beside this study's numbers, and their findings, held against it."""
 
 import json
 from pathlib import Path
@@ -9,30 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from studykit.papers.thesis import FALSE_POSITIVES_PERCENT, SIGNIFICANT, SUBJECTS
+from studykit.papers.published import STENUM, printed, published_by  # noqa: F401, until all import from there
 
-# Paper: who, and on what data its numbers were found.
-PAPERS = {
-    "000": ("Weiss Cohen, Vitali & Regazzoni 2023", "pictures of walking patients; prints no figure of accuracy"),
-    "001": ("Vyshnivskyi, Liashenko & Yeromina 2023", "COCO 2017"),
-    "002": ("Hiemstra 2021", "GPJATK, 61 walks of 31 people"),
-    "003": ("Altinigne 2019", "LSP, MPII and fashion pictures; masks and joints by Mask-RCNN and OpenPose"),
-    "004": ("Saha et al.", "LSP"),
-    "Stenum": ("Stenum, Rossi & Roemmich 2021", "real people overground, OpenPose against motion capture"),
-}
-# Stenum, Rossi & Roemmich 2021, PLoS Comput Biol 17:e1008935: mean absolute errors of single steps and strides, real
-# people overground, OpenPose on one sagittal video against three-dimensional motion capture.
-STENUM = {
-    ("heel_strike", "s"): 0.02,
-    ("toe_off", "s"): 0.02,
-    ("stride_time", "s"): 0.02,
-    ("step_length", "m"): 0.049,
-    ("speed", "m_s"): 0.10,
-    ("hip", "deg"): 4.0,
-    ("knee", "deg"): 5.6,
-    ("ankle", "deg"): 7.4,
-}
-_OURS = {
+COUNTED = ("parameters", "walks analysed", "people", "labelled frames")  # how large a thing is, not what was found
+_DATA = {  # where ours come from
     "none": "",
     "gaitlab": "simulated",
     "bvh": "real walking, virtual cameras",
@@ -44,106 +21,11 @@ _OURS = {
     "coco": "COCO",
 }
 _SIMULATED = ("gaitlab", "bvh")
-_COUNTED = ("parameters", "walks analysed", "people", "labelled frames")  # how large a thing is, not what was found
 _ALIKE = ("epochs", "width", "widths", "features", "images", "pictures", "batch_size")  # or runs are not comparable
 _CLOSE = 0.02  # two numbers this near, relative to the published one, are called alike
 
-# paper | where | quantity | published | unit | our run | its headline number, or table: row: column
-_VALUES = """
-001 | Table 1 | AP | 70.4 | % | 22_simple_baselines | table_1: network.str.startswith('simple_baseline'): AP
-001 | Table 1 | AP .5 | 88.6 | % | 22_simple_baselines | table_1: network.str.startswith('simple_baseline'): AP50
-001 | Table 1 | AP .75 | 77.8 | % | 22_simple_baselines | table_1: network.str.startswith('simple_baseline'): AP75
-001 | Table 1 | AP (M) | 67 | % | 22_simple_baselines | table_1: network.str.startswith('simple_baseline'): AP_M
-001 | Table 1 | AP (L) | 76.9 | % | 22_simple_baselines | table_1: network.str.startswith('simple_baseline'): AP_L
-001 | Table 1 | AR | 76.2 | % | 22_simple_baselines | table_1: network.str.startswith('simple_baseline'): AR
-001 | Table 1 | AR .5 | 93 | % | 22_simple_baselines | table_1: network.str.startswith('simple_baseline'): AR50
-001 | Table 1 | AR .75 | 83 | % | 22_simple_baselines | table_1: network.str.startswith('simple_baseline'): AR75
-001 | Table 1 | AR (M) | 71.9 | % | 22_simple_baselines | table_1: network.str.startswith('simple_baseline'): AR_M
-001 | Table 1 | AR (L) | 82.4 | % | 22_simple_baselines | table_1: network.str.startswith('simple_baseline'): AR_L
-003 | Table I | training Dice, U-Net | 0.9711 | | 10_train_segmentation/unet-none | train_dice
-003 | Table I | training Dice, harmonic | 0.964 | | 10_train_segmentation/harmonic-none | train_dice
-003 | Table I | validation Dice, U-Net | 0.9192 | | 10_train_segmentation/unet-none | validation_dice
-003 | Table I | validation Dice, harmonic | 0.911 | | 10_train_segmentation/harmonic-none | validation_dice
-003 | Table I | training time, U-Net | 6.5 | h | 11_unet_vs_harmonic | table_1: quantity.str.startswith('training time') and network == 'U-Net': ours
-003 | Table I | training time, harmonic | 30 | h | 11_unet_vs_harmonic | table_1: quantity.str.startswith('training time') and network != 'U-Net': ours
-003 | Table II | training Dice, Mask + Reg. | 0.899 | | 10_train_segmentation/unet-regression | train_dice
-003 | Table II | training Dice, Mask + Softmax | 0.978 | | 10_train_segmentation/unet-softmax | train_dice
-003 | Table II | training Dice, Mask + Reg. Softmax | 0.975 | | 10_train_segmentation/unet-regression_softmax | train_dice
-003 | Table II | training Dice, Triple Model | 0.896 | | 10_train_segmentation/unet-triple | train_dice
-003 | Table II | training MSE, Mask + Reg. | 11.35 | | 12_masks_with_joints | table_2: set == 'train' and quantity == 'squared_error' and encoding == 'Mask + Reg.': ours
-003 | Table II | training MSE, Triple Model | 11.92 | | 12_masks_with_joints | table_2: set == 'train' and quantity == 'squared_error' and encoding == 'Triple Model': ours
-003 | Table II | training cross entropy, Mask + Softmax | 0.022 | | 12_masks_with_joints | table_2: set == 'train' and quantity == 'cross_entropy' and encoding == 'Mask + Softmax': ours
-003 | Table II | training cross entropy, Mask + Reg. Softmax | 0.007 | | 12_masks_with_joints | table_2: set == 'train' and quantity == 'cross_entropy' and encoding == 'Mask + Reg. Softmax': ours
-003 | Table II | training cross entropy, Triple Model | 0.076 | | 12_masks_with_joints | table_2: set == 'train' and quantity == 'cross_entropy' and encoding == 'Triple Model': ours
-003 | Table II | validation Dice, Mask + Reg. | 0.888 | | 10_train_segmentation/unet-regression | validation_dice
-003 | Table II | validation Dice, Mask + Softmax | 0.922 | | 10_train_segmentation/unet-softmax | validation_dice
-003 | Table II | validation Dice, Mask + Reg. Softmax | 0.921 | | 10_train_segmentation/unet-regression_softmax | validation_dice
-003 | Table II | validation Dice, Triple Model | 0.886 | | 10_train_segmentation/unet-triple | validation_dice
-003 | Table II | validation MSE, Mask + Reg. | 14.74 | | 12_masks_with_joints | table_2: set == 'validation' and quantity == 'squared_error' and encoding == 'Mask + Reg.': ours
-003 | Table II | validation MSE, Triple Model | 14.74 | | 12_masks_with_joints | table_2: set == 'validation' and quantity == 'squared_error' and encoding == 'Triple Model': ours
-003 | Table II | validation cross entropy, Mask + Softmax | 0.056 | | 12_masks_with_joints | table_2: set == 'validation' and quantity == 'cross_entropy' and encoding == 'Mask + Softmax': ours
-003 | Table II | validation cross entropy, Mask + Reg. Softmax | 0.014 | | 12_masks_with_joints | table_2: set == 'validation' and quantity == 'cross_entropy' and encoding == 'Mask + Reg. Softmax': ours
-003 | Table II | validation cross entropy, Triple Model | 0.084 | | 12_masks_with_joints | table_2: set == 'validation' and quantity == 'cross_entropy' and encoding == 'Triple Model': ours
-004 | Table 01 | parameters | 27583068 | | 21_regression_cnn | parameters_at_paper_size
-004 | Fig. 04 | epoch after which the losses part | 25 | | 21_regression_cnn | parting_epoch
-004 | section VI | test MSE, unit not printed | 0.0878 | | 21_regression_cnn | mse_shares
-"""  # noqa: E501
 
-# paper | where | what it says | our run, number | is larger than | our run, number; or a number
-_FINDINGS = """
-000 | section 2 | COCO's skeleton is found better than MPII's | 30_train_openpose/mobilenet-coco18 pck | 30_train_openpose/mobilenet-mpii15 pck
-000 | section 5 | MobileNet gives more accurate skeletons than VGG | 30_train_openpose/mobilenet-coco18 pck | 30_train_openpose/vgg19-coco18 pck
-002 | section 3 | the view changes some curves, trials as subjects | 44_perspective_anova significant_as_published | 0
-002 | beyond it | the same, people as subjects and sound tests | 44_perspective_anova significant_sound | 0
-003 | Table I | the U-Net's masks are better than the harmonic network's | 10_train_segmentation/unet-none validation_dice | 10_train_segmentation/harmonic-none validation_dice
-003 | Table I | the harmonic network trains longer | 11_unet_vs_harmonic harmonic_to_plain_time_ratio | 1
-003 | section II-D | joints in channels make better masks | 10_train_segmentation/unet-softmax validation_dice | 10_train_segmentation/unet-none validation_dice
-003 | section II-D | joints in one map make worse masks | 10_train_segmentation/unet-none validation_dice | 10_train_segmentation/unet-regression validation_dice
-003 | section II-D | all three outputs together make worse masks | 10_train_segmentation/unet-none validation_dice | 10_train_segmentation/unet-triple validation_dice
-004 | Fig. 04 | after epoch 25 validation and training loss part | 21_regression_cnn loss_ratio_at_end | 21_regression_cnn loss_ratio_at_25
-"""  # noqa: E501
-
-
-def published_values():
-    """Every number that the papers report as a result, but for the 36 rows of thesis 002's Table 1.
-
-    Returns
-    -------
-    pandas.DataFrame
-        paper, where, quantity, published, unit, run, key (of the run's headline, or "table: row: column").
-    """
-    names = ["paper", "where", "quantity", "published", "unit", "run", "key"]
-    rows = _rows(_VALUES)
-    rows += [
-        ("002", "section 2.1", "walks analysed", SUBJECTS, "", "44_perspective_anova", "n_trials"),
-        ("002", "section 2.1", "people", 31, "", "44_perspective_anova", "n_participants"),
-        ("002", "section 2.2", "labelled frames", 200, "", "40_train_views", "labelled_frames"),
-        (
-            "002",
-            "Table 1",
-            "curves with a perspective effect, of 12",
-            SIGNIFICANT["perspective"],
-            "",
-            "44_perspective_anova",
-            "significant_as_published",
-        ),
-    ]
-    for name, percent in FALSE_POSITIVES_PERCENT.items():
-        key = f"wrong_limb_{name}_percent"
-        rows.append(("002", "section 2.4", f"labels on the wrong limb, {name}", percent, "%", "42_mirror_align", key))
-    for (name, unit), error in STENUM.items():
-        what, shown = f"mean absolute error, {name.replace('_', ' ')}", {"m_s": "m/s", "deg": "°"}.get(unit, unit)
-        rows.append(("Stenum", "results", what, error, shown, "50_known_truth", f"{name}_mae_{unit}"))
-    table = pd.DataFrame(rows, columns=names).astype({"published": float})
-    return table.sort_values("paper", kind="stable", ignore_index=True)
-
-
-def published_by(paper):
-    """The numbers of one paper, a pandas.Series by quantity."""
-    return published_values().query("paper == @paper").set_index("quantity").published
-
-
-def beside(reports, dataset, stills):
+def beside(reports: str | Path, dataset: str, stills: str) -> pd.DataFrame:
     """Every published number beside ours.
 
     Parameters
@@ -156,24 +38,21 @@ def beside(reports, dataset, stills):
     Returns
     -------
     pandas.DataFrame
-        paper, where, quantity, published, ours, unit, ratio, data (ours), verdict; a row a published number.
+        paper, where, quantity, published, ours, unit, ratio, data (ours), verdict; one row per published number,
+        without the 36 of thesis 002's Table 1.
     """
-    table = published_values()
-    numbers = headlines(reports)
-    table["ours"] = [_ours(reports, numbers, row.run, row.key, row.unit) for row in table.itertuples()]
+    table, numbers = printed("values"), headlines(reports)
+    table["ours"] = [_ours(reports, numbers, *row) for row in table[["run", "key", "unit"]].itertuples(index=False)]
     table["ratio"] = table.ours / table.published
-    source = np.where(table.paper.isin(("002", "Stenum")), dataset, stills)
-    counted = table.quantity.isin(_COUNTED)
-    table["data"] = np.where(table.ours.notna(), [_OURS[name] for name in source], "")
-    table.loc[table.quantity == "parameters", "data"] = ""  # whatever the data
-    table["verdict"] = [
-        _verdict(row.ratio, row.run in numbers, name in _SIMULATED and not size)
-        for row, name, size in zip(table.itertuples(), source, counted, strict=True)
-    ]
+    source = pd.Series(np.where(table.paper.isin(("002", "Stenum")), dataset, stills))
+    told = table.ours.notna() & (table.quantity != "parameters")  # whose number depends on no data
+    table["data"] = source.map(_DATA).where(told, "")
+    simulated = source.isin(_SIMULATED) & ~table.quantity.isin(COUNTED)
+    table["verdict"] = list(map(_verdict, table.ratio, table.run.isin(numbers), simulated))
     return table[["paper", "where", "quantity", "published", "ours", "unit", "ratio", "data", "verdict"]]
 
 
-def findings(reports, dataset, stills):
+def findings(reports: str | Path, dataset: str, stills: str) -> pd.DataFrame:
     """What the papers conclude, and whether it is so in this study.
 
     Parameters
@@ -186,69 +65,84 @@ def findings(reports, dataset, stills):
     pandas.DataFrame
         paper, finding, larger, smaller (ours, as the paper has them), data, verdict.
     """
-    numbers, rows = headlines(reports), []
-    for paper, where, finding, larger, smaller in _rows(_FINDINGS):
-        left, right = (_number(numbers, source) for source in (larger, smaller))
-        left, right = (left, right) if np.isfinite([left, right]).all() else (np.nan, np.nan)
-        unlike = _unlike(reports, larger, smaller)
-        verdict = "not part of this study"
-        if np.isfinite(right):
-            verdict = "seen here too" if left > right else "not seen here"
-            verdict = f"not comparable: other {', '.join(unlike)}" if unlike else verdict
-        data = _OURS[dataset if paper == "002" else stills] if np.isfinite(left) else ""
-        rows.append((f"{paper}, {where}", finding, left, right, data, verdict))
-    return pd.DataFrame(rows, columns=["paper", "finding", "larger", "smaller", "data", "verdict"])
+    table, numbers = printed("findings"), headlines(reports)
+    ours = np.array([[_number(numbers, source) for source in pair] for pair in table[["larger", "smaller"]].to_numpy()])
+    ours[~np.isfinite(ours).all(1)] = np.nan
+    unlike = [", ".join(_unlike(reports, *pair)) for pair in table[["larger", "smaller"]].to_numpy()]
+    known = np.isfinite(ours[:, 0])
+    verdict = np.where(ours[:, 0] > ours[:, 1], "seen here too", "not seen here")
+    verdict = [f"not comparable: other {names}" if names else said for names, said in zip(unlike, verdict, strict=True)]
+    return pd.DataFrame(
+        {
+            "paper": table.paper + ", " + table["where"],
+            "finding": table.finding,
+            "larger": ours[:, 0],
+            "smaller": ours[:, 1],
+            "data": np.where(known, np.where(table.paper == "002", _DATA[dataset], _DATA[stills]), ""),
+            "verdict": np.where(known, verdict, "not part of this study"),
+        }
+    )
 
 
-def headlines(reports):
-    """Headline numbers of all runs in a folder of reports, dict of run to dict."""
+def headlines(reports: str | Path) -> dict[str, dict[str, float | None]]:
+    """Headline numbers of all runs in a folder of reports, by run."""
     folder = Path(reports) / "headline"
-    paths = sorted(folder.rglob("[!.]*.json"))
     return {
         path.relative_to(folder).with_suffix("").as_posix(): json.loads(path.read_text(encoding="utf-8"))
-        for path in paths
+        for path in sorted(folder.rglob("[!.]*.json"))
     }
 
 
-def conclusion(values, found, dataset, stills):
-    """What the two tables say together, in Markdown.
+def counts(values: pd.DataFrame, found: pd.DataFrame) -> dict[str, int]:
+    """How many published numbers and findings have ours beside them, and agree.
 
     Parameters
     ----------
     values, found : pandas.DataFrame
         As from `beside` and `findings`.
-    dataset, stills : str
-
-    Returns
-    -------
-    str
     """
-    ours, tested = values.dropna(subset="ours"), found[found.verdict.isin(("seen here too", "not seen here"))]
-    close = (ours.ratio - 1).abs() <= _CLOSE
+    ours, tested = values.dropna(subset="ours"), found[found.verdict.str.contains("seen")]
+    return {
+        "n_published": len(values),
+        "n_with_ours": len(ours),
+        "n_alike": int(ours.verdict.str.startswith(("the same", "within")).sum()),
+        "n_findings": len(found),
+        "n_findings_looked_for": len(tested),
+        "n_findings_seen": int((tested.verdict == "seen here too").sum()),
+    }
+
+
+def conclusion(numbers: dict[str, int], dataset: str, stills: str) -> str:
+    """What the two tables say together, in Markdown.
+
+    Parameters
+    ----------
+    numbers : dict
+        As from `counts`.
+    dataset, stills : str
+    """
+    missing = numbers["n_published"] - numbers["n_with_ours"]
     lines = [
-        f"- Of {len(values)} published numbers {len(ours)} have one of ours beside them; {close.sum()} of these are "
-        f"within {100 * _CLOSE:g} % of each other. {len(values) - len(ours)} belong to notebooks that are not part of "
-        "this study or could not be measured in it.",
+        f"- Of {numbers['n_published']} published numbers {numbers['n_with_ours']} have one of ours beside them; "
+        f"{numbers['n_alike']} of these are within {100 * _CLOSE:g} % of each other. {missing} belong to notebooks "
+        "that are not part of this study or could not be measured in it.",
     ]
-    if len(tested):
-        seen = (tested.verdict == "seen here too").sum()
+    if numbers["n_findings_looked_for"]:
         lines.append(
-            f"- Of the findings this study can look for {len(tested)}; seen here too: {seen}, each in one run."
+            f"- Of the findings this study can look for {numbers['n_findings_looked_for']}; seen here too: "
+            f"{numbers['n_findings_seen']}, each in one run."
         )
-    used = {_OURS[dataset]: dataset, _OURS[stills]: stills}
-    simulated = [name for name in used.values() if name in _SIMULATED]
-    if simulated:
+    if dataset in _SIMULATED or stills in _SIMULATED:
         lines.append(
-            "- **None of this replicates a paper**: ours is from simulated people or cameras, theirs from real ones. "
-            "It shows that each method runs from end to end, and what it finds where the truth is known."
+            "- **None of this replicates a paper**: our numbers come from simulated people or cameras, theirs from "
+            "real ones. They show that each method runs from end to end, and what it finds where the ground truth is "
+            "known."
         )
     else:
-        lines.append("- Networks, training and people differ from the papers', so that alike is not replicated.")
+        lines.append(
+            "- Networks, training and people differ from the papers', so that a like number is no replication."
+        )
     return "\n".join(lines)
-
-
-def _rows(text):
-    return [tuple(part.strip() for part in line.split("|")) for line in text.strip().splitlines()]
 
 
 def _ours(reports, numbers, run, key, unit):

@@ -6,7 +6,7 @@ import pingouin
 import xarray as xr
 from scipy import stats
 
-from studykit.stats.subjects import Refused, every_curve, holm, refusals
+from studykit.stats.subjects import Refused, every_curve, holm, p_text, refusals
 
 EFFECTS = ("perspective", "time", "interaction")
 _PINGOUIN = {
@@ -138,6 +138,16 @@ def perspective_anova(curves: xr.DataArray | pd.DataFrame, unit: str, alpha: flo
     return table
 
 
+def in_short(table: pd.DataFrame) -> pd.DataFrame:
+    """The table to read: a row per curve, and per effect F, degrees of freedom and p (Greenhouse-Geisser) in a cell."""
+    rows = {}
+    for row in table.itertuples():
+        test = f"F({row.df1_gg:.3g}, {row.df2_gg:.3g}) = {row.F:.3g}, {p_text(row.p_gg)}"
+        curve = rows.setdefault((row.space, row.keypoint), {"curve": f"{row.space} of {row.keypoint}"})
+        curve |= {"refused": row.refused} if row.refused else {row.effect: test}
+    return pd.DataFrame(rows.values()).fillna("")
+
+
 def count_significant(table: pd.DataFrame, effect: str = "perspective", corrected: bool = False) -> int | None:
     """How many curves show the effect; None where every test was refused."""
     rows = table[(table.effect == effect) & (table.refused == "")]
@@ -177,3 +187,30 @@ def verdict(trials: pd.DataFrame, participants: pd.DataFrame, alpha: float = 0.0
         f"{rows[rows.effect == 'time'].df1_gg.max():.1f}; a time effect only says that people move. "
         f"{refusals(participants)}".strip()
     )
+
+
+def conclusion(
+    trials: pd.DataFrame, participants: pd.DataFrame, equivalence: pd.DataFrame, margin: str, alpha: float = 0.05
+) -> str:
+    """In how many curves the views differ, and in how many they are equivalent, as a list in Markdown.
+
+    Parameters
+    ----------
+    trials, participants : pandas.DataFrame
+        `perspective_anova` with each unit.
+    equivalence : pandas.DataFrame
+        Summary of `agreement.equivalence_table`.
+    margin : str
+        Of the equivalence, with its unit.
+    alpha : float
+    """
+    tested = equivalence.p.notna().any()
+    counts = {
+        f"perspective effects as published (trials as subjects, alpha {alpha:g})": count_significant(trials),
+        "perspective effects with participants as subjects, after Holm": count_significant(
+            participants, corrected=True
+        ),
+        f"curves equivalent within {margin}": equivalence.equivalent.sum() if tested else None,
+    }
+    said = {name: "not tested" if n is None else f"{n} of {len(equivalence)}" for name, n in counts.items()}
+    return "\n".join(f"- {name}: {number}" for name, number in said.items())

@@ -8,32 +8,36 @@ import statsmodels.formula.api as smf
 from scipy import stats
 
 from studykit.stats.subjects import MIN_SUBJECTS, Refused, holm, refusals
+from studykit.wording import heading
 
 KEYS = ("participant", "trial", "view")
 # Random terms of a model with repeated trials, from full to what is left where variances are zero.
 DESIGNS = (("participant", "perspective", "trial"), ("participant", "perspective"), ("participant",))
 
 
-def scalars(table):
-    """One value a participant, trial and view of every numeric column.
+def scalars(*tables: pd.DataFrame) -> pd.DataFrame:
+    """One value per participant, trial and view of every numeric column.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        With the columns participant, trial, view, and a column a quantity; rows of one recording (its sides, its
-        strides) are averaged.
+    *tables : pandas.DataFrame
+        With the columns participant, trial, view, and one per quantity; rows of one recording (its sides, its strides)
+        are averaged.
 
     Returns
     -------
     pandas.DataFrame
         participant, trial, view, quantity, value.
     """
-    missing = [name for name in KEYS if name not in table]
-    if missing:
-        raise ValueError(f"scalars: expected the columns {KEYS}, got none named {missing}")
-    quantities = [name for name in table.select_dtypes("number") if name not in KEYS]
-    means = table.groupby(list(KEYS), as_index=False)[quantities].mean()
-    return means.melt(id_vars=list(KEYS), var_name="quantity").dropna(subset="value")
+    parts = []
+    for table in tables:
+        missing = [name for name in KEYS if name not in table]
+        if missing:
+            raise ValueError(f"scalars: expected the columns {KEYS}, got none named {missing}")
+        quantities = table.select_dtypes("number").columns.difference(KEYS, sort=False)
+        means = table.groupby(list(KEYS), as_index=False)[list(quantities)].mean()
+        parts.append(means.melt(id_vars=list(KEYS), var_name="quantity").dropna(subset="value"))
+    return pd.concat(parts)
 
 
 def ranges_of_motion(angles):
@@ -220,11 +224,12 @@ def verdict(found):
     different = tested[tested.significant]
     largest = tested.loc[(tested.difference / tested["mean"].abs()).abs().idxmax()]
     noted = tested[tested.note != ""]
-    names = ", ".join(different.quantity)
+    names = ", ".join(different.quantity.map(heading))
     return (
         f"The view changes {len(different)} of {len(tested)} quantities after Holm's correction"
-        f"{f' ({names})' if names else ''}. The largest difference relative to its mean is that of {largest.quantity}: "
-        f"{largest.difference:.3g} on a mean of {largest['mean']:.3g} (95 % {largest.low:.3g} to {largest.high:.3g}; "
-        f"bootstrap over participants {largest.boot_low:.3g} to {largest.boot_high:.3g}). "
-        f"{len(noted)} of {len(tested)} fits are singular (a variance estimated as zero). {refusals(found)}".strip()
+        f"{f' ({names})' if names else ''}. The largest difference relative to its mean is that of "
+        f"{heading(largest.quantity)}: {largest.difference:.3g} on a mean of {largest['mean']:.3g} (95 % "
+        f"{largest.low:.3g} to {largest.high:.3g}; bootstrap over participants {largest.boot_low:.3g} to "
+        f"{largest.boot_high:.3g}). {len(noted)} of {len(tested)} fits are singular (a variance estimated as zero). "
+        f"{refusals(found)}".strip()
     )

@@ -9,9 +9,12 @@ import cv2
 import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import xarray as xr
 
 from studykit.plots.gait import draw_events
 from studykit.plots.overlay import draw_pose
+from studykit.plots.perspective import draw_band, draw_margin
 from studykit.plots.style import TWO_COLUMNS, view_colours
 from studykit.stats.curves import mean_curves, t_field
 from studykit.stats.subjects import Refused, as_curves, difference, select
@@ -173,16 +176,22 @@ class CurveView(_View):
         Margin of equivalence, unit of the curves.
     """
 
-    def __init__(self, curves, anova, paired, equivalence, band, delta):
+    def __init__(
+        self,
+        curves: xr.DataArray,
+        anova: pd.DataFrame,
+        paired: pd.DataFrame,
+        equivalence: pd.DataFrame,
+        band: pd.DataFrame,
+        delta: float,
+    ) -> None:
         """Show the last keypoint's x."""
-        self._curves = as_curves(curves)
-        self._means, self._unit = mean_curves(curves), curves.attrs.get("unit", "px")
+        self._curves, self._delta, self._unit = as_curves(curves), delta, curves.attrs.get("unit", "px")
         self._tables = {"anova": anova, "paired": paired, "equivalence": equivalence, "band": band}
-        self._delta, names = delta, [str(name) for name in curves.keypoint.values]
+        self._tables["means"] = mean_curves(curves)
+        names, spaces = curves.keypoint.values.tolist(), curves.space.values.tolist()
         self.keypoint = ipywidgets.Dropdown(options=names, value=names[-1], description="keypoint")
-        self.space = ipywidgets.ToggleButtons(
-            options=[str(s) for s in curves.space.values], style={"button_width": "3em"}
-        )
+        self.space = ipywidgets.ToggleButtons(options=spaces, style={"button_width": "3em"})
         self.test = ipywidgets.Dropdown(options=TESTS, value=TESTS[1], description="test")
         super().__init__([self.keypoint, self.space, self.test])
         for control in (self.keypoint, self.space, self.test):
@@ -204,13 +213,10 @@ class CurveView(_View):
         self._take(fig)
 
     def _both(self, axis):
-        views = [str(view) for view in self._curves.view.values]
-        mine = self._means[(self._means.keypoint == self.keypoint.value) & (self._means.space == self.space.value)]
-        for view, colour in view_colours(views).items():
-            rows = mine[mine["view"] == view]
-            axis.plot(rows.percent, rows["mean"], color=colour, label=view)
-            low, high = rows["mean"] - rows.sd, rows["mean"] + rows.sd
-            axis.fill_between(rows.percent, low, high, alpha=0.2, linewidth=0, color=colour)
+        mine = self._rows("means")
+        mine = mine.assign(low=mine["mean"] - mine.sd, high=mine["mean"] + mine.sd)
+        for view, colour in view_colours(map(str, self._curves.view.values)).items():
+            draw_band(axis, mine[mine["view"] == view], colour, view)
         axis.set_ylabel(self._unit)
         axis.legend()
         return _told(self._rows("anova", effect="perspective"), "ANOVA, participants: F {F:.3g}, p {p:.2g}")
@@ -226,15 +232,12 @@ class CurveView(_View):
         threshold = rows.threshold.iloc[0]
         axis.plot(percent, t, color="0.2")
         axis.fill_between(percent, t, 0, where=np.abs(t) > threshold, color="#D55E00", alpha=0.4, linewidth=0)
-        [axis.axhline(side, color="0.4", linestyle=":", linewidth=0.8) for side in (-threshold, 0, threshold)]
+        draw_margin(axis, threshold)
         return _told(rows, "t {t_max:.3g} at {at_percent:.0f} %, p {p:.2g}, after Holm's correction {p_holm:.2g}")
 
     def _equivalence(self, axis):
-        rows = self._rows("band")
-        if len(rows) and rows.iloc[0].refused in ("", None):
-            axis.plot(rows.percent, rows["mean"], color="0.2")
-            axis.fill_between(rows.percent, rows.low, rows.high, color="0.2", alpha=0.2, linewidth=0)
-        [axis.axhline(side, color="0.4", linestyle=":", linewidth=0.8) for side in (-self._delta, self._delta)]
+        draw_band(axis, self._rows("band"), "0.2")
+        draw_margin(axis, self._delta)
         axis.set_ylabel(f"difference ({self._unit})")
         told = "{share_percent:.0f} % of the cycle equivalent within the margin, the whole within {smallest_delta:.3g} "
         return _told(self._rows("equivalence"), told + self._unit)

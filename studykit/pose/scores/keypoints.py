@@ -79,13 +79,15 @@ def shared_scores(
     return {"pck": float(near), "pckh": float(nearer), "mse": mse_normalised(points, truth, size)} | figures
 
 
-def network_scores(*folders: str | Path) -> pd.DataFrame:
+def network_scores(*folders: str | Path, needed: bool = True) -> pd.DataFrame:
     """Rows of `scores.csv` of every run below folders, best PCK first.
 
     Parameters
     ----------
     *folders : path-like
         Where the runs of a notebook are: `keypoints` (20) and `openpose` (30) in the study's derived folder.
+    needed : bool
+        Whether there must be one; otherwise the table may have no rows.
 
     Returns
     -------
@@ -98,6 +100,8 @@ def network_scores(*folders: str | Path) -> pd.DataFrame:
         If there are none.
     """
     paths = sorted(path for folder in folders for path in Path(folder).glob("*/scores.csv"))
+    if not (paths or needed):
+        return pd.DataFrame(columns=list(COMPARED), dtype=float)
     if not paths:
         names = ", ".join(map(str, folders))
         raise FileNotFoundError(f"{names}: expected runs with scores.csv, got none; run 20_train_keypoints first")
