@@ -11,6 +11,13 @@ from studykit.files import write_text
 from studykit.notebook import headline, lighter_svg, require, save_figure, save_table
 
 
+@pytest.fixture(autouse=True)
+def plain_style():
+    """Matplotlib's own, whatever other tests have imported."""
+    with plt.style.context("default"):
+        yield
+
+
 def test_headline_keeps_numbers_and_says_what_could_not_be_measured(tmp_path):
     headline("41_pose", tmp_path, n=np.int64(3), within_8px=np.float32(0.5), error_px=np.nan, speed=None)
     kept = json.loads((tmp_path / "headline/41_pose.json").read_text(encoding="utf-8"))
