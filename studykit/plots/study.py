@@ -1,17 +1,20 @@
 """Figures of a Study: its cameras from above, sample frames, lengths and speeds of its recordings."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from studykit.gait.views import has_one_leg
 from studykit.gaitlab import load_masks, load_truth, truth_tracks
-from studykit.plots.skeletons import draw_skeleton
+from studykit.plots.skeletons import draw_outline, draw_skeleton
 from studykit.plots.style import TWO_COLUMNS, view_colours
 from studykit.skeletons import LEG
 from studykit.study import Recording, recordings
@@ -21,24 +24,19 @@ from studykit.video import probe, read_selected
 _HALF_WALK_M = 2.5
 
 
-def draw_cameras(study):
-    """The cameras from above, a panel for each calibration file (three at most).
-
-    Parameters
-    ----------
-    study : pandas.DataFrame
+def draw_cameras(study: pd.DataFrame) -> tuple[Figure, pd.DataFrame] | str:
+    """The cameras from above, a panel for each calibration file (three at most); a sentence where there is none.
 
     Returns
     -------
-    fig : matplotlib Figure or None
-        None where no recording is calibrated.
+    fig : matplotlib Figure
     places : pandas.DataFrame
         calibration, view, x_m, z_m, height_m, field_of_view_deg (horizontal).
     """
     files = [Path(path) for path in dict.fromkeys(study.calibration) if path][:3]
+    if not files:
+        return "No recording names a calibration file."
     places = pd.DataFrame([row for path in files for row in _places(path)])
-    if places.empty:
-        return None, places
     fig, axes = plt.subplots(1, len(files), figsize=(TWO_COLUMNS, 3.2), squeeze=False)
     colours = view_colours(places["view"].unique())
     for axis, (name, group) in zip(axes[0], places.groupby("calibration"), strict=True):
@@ -56,7 +54,7 @@ def draw_cameras(study):
     return fig, places.drop(columns=["forward_x", "forward_z"])
 
 
-def _places(path):
+def _places(path: Path) -> Iterator[dict]:
     """Where each camera of a calibration file stands and looks."""
     for view, camera in json.loads(path.read_text(encoding="utf-8")).items():
         R, t, K = (np.array(camera[key], float) for key in ("R", "t", "K"))
@@ -73,7 +71,7 @@ def _places(path):
         }
 
 
-def draw_samples(study, *, shares=(0.2, 0.5, 0.8)):
+def draw_samples(study: pd.DataFrame, *, shares: Sequence[float] = (0.2, 0.5, 0.8)) -> tuple[Figure, pd.DataFrame]:
     """Frames of every view of the first trial, with known keypoints and masks drawn on them; the first one whole.
 
     The leg that faces the camera is coloured, the other one grey; hollow points are hidden from the camera.
@@ -112,7 +110,7 @@ def draw_samples(study, *, shares=(0.2, 0.5, 0.8)):
     return fig, pd.DataFrame(rows, columns=["view", "frame", "keypoint", "x_px", "y_px", "visibility"])
 
 
-def _known_points(row):
+def _known_points(row: Recording) -> tuple[xr.Dataset | None, xr.DataArray | None]:
     """Tracks to draw, and the visibility of their points (time, keypoint) where the truth knows it."""
     if row.truth:
         truth = load_truth(row.truth)
@@ -121,16 +119,15 @@ def _known_points(row):
     return (load_tracks(row.tracks), None) if row.tracks else (None, None)
 
 
-def _masks(row):
+def _masks(row: Recording) -> np.ndarray | None:
     path = Path(row.video).parents[1] / "masks" / f"{row.name}.npz" if row.video else None
     return load_masks(path, int(row.width_px)) if path is not None and path.is_file() else None
 
 
-def _draw_frame(axis, row, image, mask):
+def _draw_frame(axis: Axes, row: Recording, image: np.ndarray | None, mask: np.ndarray | None) -> None:
     if image is not None:
         axis.imshow(image)
-    if mask is not None:
-        axis.contour(mask, levels=[0.5], colors="yellow", linewidths=0.6)
+    draw_outline(axis, mask)
     axis.set(xticks=[], yticks=[], xlim=(0, row.width_px), ylim=(row.height_px, 0), aspect="equal")
     axis.spines[:].set_visible(True)
 
@@ -148,16 +145,16 @@ def _draw_points(
         points = position.sel(keypoints=leg).values
         seen = [np.nan if visibility is None else int(visibility.isel(time=frame).sel(point=name)) for name in leg]
         parts = [name.removeprefix(prefix) for name in leg]
-        draw_skeleton(axis, points, parts, colour=colour, occluded=np.equal(seen, 1), size=2.5)
+        draw_skeleton(axis, points, parts, colour=colour, occluded=np.equal(seen, 1), size=3)
         rows += [(row.view, frame, name, *xy, v) for name, xy, v in zip(leg, points, seen, strict=True)]
     if "neck" in names:
         points = position.sel(keypoints=["neck"]).values
-        draw_skeleton(axis, points, ["neck"], size=2.5)
+        draw_skeleton(axis, points, ["neck"], size=3)
         rows.append((row.view, frame, "neck", *points[0], np.nan))
     return rows
 
 
-def _zoom(axis, drawn):
+def _zoom(axis: Axes, drawn: list[tuple]) -> None:
     """Show the person only: a square around the points, half as high again."""
     places = np.array([(x, y) for _, _, _, x, y, _ in drawn if np.isfinite(x)])
     if len(places) > 1:
@@ -165,30 +162,22 @@ def _zoom(axis, drawn):
         axis.set(xlim=(x - half, x + half), ylim=(y + 0.85 * half, y - 1.15 * half))
 
 
-def draw_recordings(checks):
+def draw_recordings(checks: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """Length and speed of every recording, a dot each, by view.
 
     Parameters
     ----------
     checks : pandas.DataFrame
         As `table.check_recordings` gives it.
-
-    Returns
-    -------
-    matplotlib Figure
     """
     wanted = {"seconds": "length (s)", "speed_px_s": "speed along the walk (px/s)"}
     shown = {name: label for name, label in wanted.items() if checks[name].notna().any()}
     fig, axes = plt.subplots(1, len(shown), figsize=(TWO_COLUMNS * 0.4 * len(shown), 2.2), squeeze=False)
-    colours = view_colours(checks["view"].unique())
-    people = list(dict.fromkeys(checks.participant))
+    own = checks.assign(participant=checks.participant.str.removeprefix("sub-"))
+    dots = {"hue": "view", "palette": view_colours(own["view"].unique()), "dodge": True, "jitter": False, "size": 3}
     for axis, (name, label) in zip(axes[0], shown.items(), strict=True):
-        for number, view in enumerate(colours):
-            own = checks[checks["view"] == view]
-            place = own.participant.map(people.index) + 0.15 * (number - (len(colours) - 1) / 2)
-            axis.plot(place, own[name], "o", markersize=3, color=colours[view], alpha=0.7, label=view)
-        axis.set(xlabel="participant", ylabel=label)
-        axis.set_xticks(range(len(people)), [p.removeprefix("sub-") for p in people], rotation=90)
-        axis.set_ylim(bottom=0)
-    axes[0, 0].legend()
-    return fig
+        sns.stripplot(own, x="participant", y=name, alpha=0.7, legend=axis is axes[0, 0], ax=axis, **dots)
+        axis.set(ylabel=label, ylim=(0, 1.1 * own[name].max()))
+        axis.tick_params("x", rotation=90)
+    axes[0, 0].get_legend().set_title("")
+    return fig, checks
