@@ -21,9 +21,9 @@ import pandas as pd
 from studykit.datasets.fetch import source_folder
 from studykit.datasets.lsp import lsp_stills
 from studykit.gaitlab import simulate_stills
-from studykit.pose.saved_networks import save_network
+from studykit.pose.network import Network, Schedule, train
 from studykit.pose.scores.masks import judge, pck_table
-from studykit.pose.segmentation import Settings, prepare, train
+from studykit.pose.segmentation import Settings, prepare
 from studykit.skeletons import SKELETONS
 
 NARROW = Settings(widths=(8, 16, 32, 64, 128), size_px=64, keypoints=SKELETONS["lsp14"].keypoints)
@@ -32,7 +32,7 @@ NETWORKS = {
     "harmonic U-Net": replace(NARROW, architecture="harmonic"),
     "Mask + Softmax": replace(NARROW, joints="softmax"),
 }
-RECIPE = {"batch_size": 8, "recipe": "adamw", "learning_rate": 0.005}
+RECIPE = {"batch_size": 8, "recipe": "adamw", "learning_rate": 0.005, "best": True}
 
 
 def split(stills, about, seed):
@@ -43,12 +43,11 @@ def split(stills, about, seed):
     return sets, about.iloc[sorted(parts["validation"])].reset_index(drop=True)
 
 
-def run(settings, sets, about, seed, epochs, folder, start=None):
+def judged(network: Network, sets: dict, about: pd.DataFrame) -> dict[str, float]:
     """Dice and PCK@0.5 of the head on the validation images."""
-    model, _ = train(settings, sets, folder, epochs=epochs, seed=seed, start=start, **RECIPE)
-    _, stills, points = judge(model, settings, sets["validation"], about)
-    found = pck_table(points).pck.iloc[-1] if len(points) else np.nan
-    return model, {"dice": stills.dice.mean(), "pck_half_head": found}
+    _, stills, points = judge(network, sets["validation"], about)
+    pck = pck_table(points)
+    return {"dice": stills.dice.mean(), "pck_half_head": np.nan if pck is None else pck.pck.iloc[-1]}
 
 
 def main(folder=None, seeds=3, epochs=4):
@@ -62,14 +61,14 @@ def main(folder=None, seeds=3, epochs=4):
     with tempfile.TemporaryDirectory() as scratch:
         for name, settings in NETWORKS.items():
             for seed in range(1, seeds + 1):
-                sets, judged = split(real, about, seed)
-                before = {"train": simulated, "validation": simulated[:40]}
-                model, _ = train(settings, before, scratch, epochs=epochs, seed=seed, **RECIPE)
-                save_network(model, settings, scratch)
-                for start in (None, Path(scratch) / "model.keras"):
+                sets, people = split(real, about, seed)
+                before, first = {"train": simulated, "validation": simulated[:40]}, Path(scratch) / "first"
+                train(settings, before, first, Schedule(epochs=epochs, seed=seed, **RECIPE))
+                for start in ("", str(first / "model.keras")):
                     longer = epochs if start else 2 * epochs
-                    _, scores = run(settings, sets, judged, seed, longer, scratch, start)
-                    rows.append({"network": name, "simulated first": start is not None, "seed": seed} | scores)
+                    schedule = Schedule(epochs=longer, seed=seed, start_from=start, **RECIPE)
+                    scores = judged(train(settings, sets, Path(scratch) / "then", schedule), sets, people)
+                    rows.append({"network": name, "simulated first": bool(start), "seed": seed} | scores)
                     print(rows[-1], flush=True)
     found = pd.DataFrame(rows)
     table = found.groupby(["network", "simulated first"], sort=False)[["dice", "pck_half_head"]]

@@ -1,5 +1,8 @@
 """Masks and joints: batches of different sizes, preparing, training from the best epoch, scores."""
 
+import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 import keras
@@ -9,10 +12,10 @@ import pytest
 
 from studykit.gaitlab import simulate_stills
 from studykit.pose.examples.buckets import Buckets
-from studykit.pose.saved_networks import save_network
-from studykit.pose.scores.masks import judge, pck_table, scores_table
-from studykit.pose.segmentation import LOSSES, Settings, dice, load_network, predict, prepare, score, train
-from studykit.pose.training import start_from
+from studykit.pose.network import Schedule, load, train
+from studykit.pose.scores.masks import best_to_worst, dice, judge, keep_judged, pck_table, score_sets
+from studykit.pose.segmentation import Settings, evenly, predict, prepare, prepare_sets, score
+from studykit.pose.training import save_model, start_from
 from studykit.skeletons import SKELETONS
 from studykit.stills import Still, StillSet
 
@@ -41,7 +44,8 @@ def gradient_step(settings, stills, batch_size):
     keras.utils.set_random_seed(1)
     model = settings.build()
     before = model.get_weights()
-    model.compile(keras.optimizers.SGD(1.0), {name: LOSSES[name]() for name in model.output}, jit_compile=False)
+    assert set(settings.losses) == set(model.output)
+    model.compile(keras.optimizers.SGD(1.0), settings.losses, jit_compile=False)
     batches = Buckets(stills, settings.encode, batch_size, settings.bucket_px, seed=0)
     total, value = [0.0 for _ in before], 0.0
     for n in range(len(batches)):
@@ -127,29 +131,83 @@ def test_pictures_without_mask_or_joints_are_left_out_and_none_left_is_an_error(
         prepare(StillSet(stills[1:], SKELETONS["body25"].keypoints), 32)
 
 
-def test_trained_network_has_the_lowest_validation_loss_and_is_saved(people, tmp_path):
+def test_trained_network_has_the_lowest_validation_loss_and_is_kept(people, tmp_path):
     stills, about, _ = people
     settings = replace(TINY, joints="softmax", batch_normalization=True, augmented=True, bucket_px=16)
-    sets = {"train": stills[:6], "validation": stills[6:]}
-    options = {"epochs": 3, "batch_size": 3, "seed": 1, "recipe": "adam", "learning_rate": 0.03}
-    model, history = train(settings, sets, tmp_path, **options)
+    sets = {"train": stills[:6], "validation": stills[6:], "test": stills[:2]}
+    weights = {"mask": 1.0, "joint_map": 1.0, "joints": 2.0}
+    schedule = Schedule(epochs=3, batch_size=3, recipe="adam", learning_rate=0.03, loss_weights=weights, best=True)
+    network = train(settings, sets, tmp_path, schedule)
+    history = network.history
     assert list(history.epoch) == [1, 2, 3] and history.step.max() == 6
-    kept = score(model, settings, sets["validation"])
+    kept = score(network.model, settings, sets["validation"])
     assert kept["loss"] == pytest.approx(history.validation_loss.min(), rel=1e-4)
-    assert kept["loss"] == pytest.approx(kept["mask_loss"] + kept["joints_loss"], rel=1e-5)
-    table = scores_table({"validation": kept})
-    assert list(table) == ["set", "dice", "cross_entropy"]
+    assert kept["loss"] == pytest.approx(kept["mask_loss"] + 2 * kept["joints_loss"], rel=1e-5)
+    table = score_sets(network, sets, schedule, "mine")
+    assert list(table)[:4] == ["set", "dice", "cross_entropy", "run"] and list(table.set) == list(sets)
+    assert table.dice[1] == 1 - kept["mask_loss"] and table.joints_weight[1] == 2 and table.images[0] == 6
 
-    save_network(model, settings, tmp_path)
-    loaded, same = load_network(tmp_path)
-    assert same == settings
+    loaded = load(tmp_path, made_by="10_train_segmentation")
+    assert loaded.settings == settings
     images = settings.encode_images(list(sets["validation"]))
-    np.testing.assert_array_equal(loaded(images)["joints"], model(images)["joints"])
+    np.testing.assert_array_equal(loaded.model(images)["joints"], network.model(images)["joints"])
+    assert score(loaded.model, settings, sets["validation"]) == pytest.approx(kept, rel=1e-5)
 
-    masks, judged, points = judge(model, settings, sets["validation"], about[6:].reset_index(drop=True))
-    assert judged.dice.mean() == pytest.approx(table.dice[0], abs=1e-5)
+    asked = sets["validation"], about[6:].reset_index(drop=True)
+    masks, judged, points = judge(network, *asked)
+    assert judged.dice.mean() == pytest.approx(table.dice[1], abs=1e-5)
     assert [mask.shape for mask in masks] == [(32, 32)] * 3
     assert len(points) == sum((still.keypoints[:, 2] > 0).sum() for still in sets["validation"])
+    assert list(judged.dice[best_to_worst(judged, 3)]) == sorted(judged.dice, reverse=True)
+
+    again = load(tmp_path, made_by="10_train_segmentation")
+    same = judge(again, *asked)
+    pd.testing.assert_frame_equal(same[1], judged)
+    pd.testing.assert_frame_equal(same[2], points)
+    assert all(map(np.array_equal, same[0], masks))
+    assert score_sets(again, sets, schedule, "mine").equals(table)
+    assert "model" not in vars(again)  # all of it was kept
+    keep_judged(tmp_path, masks, judged, points)
+    with np.load(tmp_path / "predictions.npz") as written:
+        np.testing.assert_array_equal(written["000002"], masks[2])
+    assert len(pd.read_csv(tmp_path / "points.csv")) == len(points)
+
+
+def test_sets_are_drawn_by_the_seed_and_told(people):
+    stills = people[0]
+    parts = {"train": stills[:6], "validation": stills[6:], "test": stills[:2]}
+    sets, about, table = prepare_sets(parts, 32, "whole", images=4, seed=2)
+    assert [len(part) for part in sets.values()] == list(table.images) == [4, 3, 2] and len(about) == 3
+    assert list(table.columns[:3]) == ["set", "people", "images"] and set(table.masks) == {"exact"}
+    again = prepare_sets(parts, 32, "whole", images=4, seed=2)[0]["train"]
+    other = prepare_sets(parts, 32, "whole", images=4, seed=3)[0]["train"]
+    assert sets["train"].participants == again.participants != other.participants
+    assert len(prepare_sets(parts, 32, "whole")[0]["train"]) == 6
+    assert evenly(stills, 4).participants == stills[::2].participants[:4]
+
+
+ANOTHER_PROCESS = """
+import pickle, sys
+from studykit.pose.network import load
+from studykit.pose.scores.masks import judge
+stills, about = pickle.load(open(sys.argv[1] + "/asked.pickle", "rb"))
+network = load(sys.argv[1], made_by="10")
+judged = judge(network, stills, about)[1]
+assert "keras" not in sys.modules and "matplotlib" not in sys.modules
+print(judged.dice[0], network.model.name)
+"""
+
+
+def test_another_process_reads_answers_without_keras_and_then_the_network(people, tmp_path):
+    stills, about, _ = people
+    schedule = Schedule(epochs=1, batch_size=4, recipe="adam", best=True)
+    sets = {"train": stills[:4], "validation": stills[:2]}
+    network = train(replace(TINY, architecture="harmonic"), sets, tmp_path, schedule)
+    judged = judge(network, stills, about)[1]
+    (tmp_path / "asked.pickle").write_bytes(pickle.dumps((stills, about)))
+    command = [sys.executable, "-c", ANOTHER_PROCESS, str(tmp_path)]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert float(told[0]) == judged.dice[0] and told[1] == "harmonic_unet"
 
 
 def test_harmonic_network_fits_the_same_heads():
@@ -177,7 +235,7 @@ def test_joints_are_counted_within_half_a_head():
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(tmp_path):
-    save_network(replace(TINY, architecture="harmonic").build(), TINY, tmp_path)
+    save_model(replace(TINY, architecture="harmonic").build(), tmp_path / "model.keras")
     with pytest.raises(ValueError, match=r"model.keras: expected a checkpoint of unet with .*, got harmonic_unet with"):
         start_from(TINY.build(), tmp_path / "model.keras")
     (tmp_path / "model.keras").write_bytes(b"PK, but no network")

@@ -1,4 +1,4 @@
-"""Turned pictures, what a network costs, runs on disk, and the figures of masks and joints."""
+"""Turned pictures, what a network costs, and the figures of masks and joints."""
 
 from dataclasses import replace
 
@@ -12,22 +12,26 @@ from studykit.datasets.coco import coco_stills
 from studykit.datasets.lsp import lsp_stills
 from studykit.gaitlab import simulate_stills
 from studykit.models.harmonic import harmonic_unet
-from studykit.notebook import save_table
 from studykit.plots import segmentation as figures
-from studykit.pose.scores.masks import (
-    feature_turn_error,
-    judge,
-    mask_origin,
-    pck_table,
-    read_runs,
-    repeats,
-    rotation_table,
-    settle,
-    turn,
-)
-from studykit.pose.segmentation import Settings, prepare
+from studykit.pose.network import Network
+from studykit.pose.scores.masks import judge, pck_table
+from studykit.pose.scores.turned import feature_errors, feature_turn_error, rotation_table, settle, turn, turner
+from studykit.pose.segmentation import Settings, mask_origin, prepare
 
 TINY = Settings(widths=(4, 8, 8), size_px=32, bucket_px=4, joints="softmax")
+
+
+def untrained(settings, folder):
+    """A network that was not trained, its batch normalization settled."""
+    network = Network(folder / settings.architecture, settings, "untrained", settings.architecture, 0)
+    vars(network)["model"] = settle(settings.build(), 32)
+    return network
+
+
+def forget(network):
+    """What can only answer from what is kept."""
+    vars(network)["model"] = None
+    return network
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +47,25 @@ def test_a_quarter_turn_is_numpy_s(people):
     np.testing.assert_array_equal(turn(still, 0).image, still.image)
 
 
-def test_the_harmonic_network_is_as_good_on_its_side_and_the_plain_one_is_not(people):
+def test_the_harmonic_network_is_as_good_on_its_side_and_the_plain_one_is_not(people, tmp_path):
     keras.utils.set_random_seed(1)
     settings = {name: replace(TINY, architecture=name, joints="none") for name in ("unet", "harmonic")}
-    table = rotation_table({name: (settle(s.build(), 32), s) for name, s in settings.items()}, people[0], [0, 90])
+    networks = {name: untrained(s, tmp_path) for name, s in settings.items()}
+    table = rotation_table(networks, people[0], [0, 90])
     error = table.set_index(["network", "angle_deg"]).equivariance_error
     assert error["harmonic", 90] < 1e-4 and error["unet", 90] > 1e-3
     assert (error[:, 0] < 1e-6).all()
     dice = table.set_index(["network", "angle_deg"]).dice
     assert dice["harmonic", 90] == pytest.approx(dice["harmonic", 0], abs=1e-5)
+
+    image, masks = turner(networks, people[0][0], first_deg=90)(90)
+    np.testing.assert_array_equal(image, turn(people[0][0], 90).image)
+    forgotten = {name: forget(network) for name, network in networks.items()}
+    pd.testing.assert_frame_equal(rotation_table(forgotten, people[0], [0, 90]), table)
+    again = turner(forgotten, people[0][0], first_deg=90)
+    assert all(np.array_equal(mask, masks[name]) for name, mask in again(90)[1].items())
+    with pytest.raises(AttributeError):
+        again(45)  # that angle was not asked before
 
 
 def test_features_of_5x5_filters_turn_by_30_degrees_to_one_percent():
@@ -61,35 +75,28 @@ def test_features_of_5x5_filters_turn_by_30_degrees_to_one_percent():
     assert feature_turn_error(settle(model, size=128), "features", 90, size=128) < 1e-4
 
 
-def test_runs_are_read_from_their_folders(tmp_path):
-    with pytest.raises(FileNotFoundError, match="notebook 10_train_segmentation makes it"):
-        read_runs(tmp_path)
-    for run in ("unet-none", "harmonic-none"):
-        save_table(pd.DataFrame({"run": [run], "dice": [0.9]}), tmp_path / run / "scores")
-    assert sorted(read_runs(tmp_path).run) == ["harmonic-none", "unet-none"]
+def test_errors_of_features_are_kept(tmp_path, monkeypatch):
+    table = feature_errors(tmp_path / "untrained.npz", 1, 32)
+    assert list(table.network.str[:7]) == ["harmoni"] * 4 + ["U-Net 3"] and list(table)[2:] == ["30 deg", "90 deg"]
+    assert (table["90 deg"][:4] < 1e-3).all() and table["90 deg"][4] > 0.01
+    monkeypatch.setattr(keras.utils, "set_random_seed", None)
+    pd.testing.assert_frame_equal(feature_errors(tmp_path / "untrained.npz", 1, 32), table)
 
 
-def test_where_no_head_is_known_no_share_is_told(people):
+def test_where_no_head_is_known_no_share_is_told(people, tmp_path):
     stills, about, _ = people
-    _, _, points = judge(TINY.build(), TINY, stills, about.assign(head_px=np.nan))
+    _, _, points = judge(untrained(TINY, tmp_path), stills, about.assign(head_px=np.nan))
     table = pck_table(points).set_index("keypoint")
     assert list(table.index) == ["all"] and table.n["all"] == 0 and np.isnan(table.pck["all"])
 
 
-def test_repeats_differ_in_the_seed_alone():
-    same = {"architecture": "unet", "joints": "none", "images": 60, "epochs": 4, "joints_weight": 1.0, "parameters": 9}
-    rows = [same | {"run": "a", "seed": 1}, same | {"run": "b", "seed": 2}]
-    rows += [same | {"run": key, "seed": 1, key: value} for key, value in (("images", 90), ("parameters", 8))]
-    assert list(repeats(pd.DataFrame(rows), "b").run) == ["a", "b"]
-
-
-def test_figures_show_what_their_tables_say(people):
+def test_figures_show_what_their_tables_say(people, tmp_path):
     stills, about, _ = people
-    model = TINY.build()
-    masks, _, points = judge(model, TINY, stills, about.assign(head_px=5.0))
+    network = untrained(TINY, tmp_path)
+    masks, _, points = judge(network, stills, about.assign(head_px=5.0))
     history = pd.DataFrame({"epoch": [1, 2], "loss": [0.5, 0.4], "validation_mask_loss": [0.6, 0.5]})
     joints = history.assign(mask_loss=history.loss, joints_loss=[3.0, 2.0], validation_joints_loss=[3.1, np.nan])
-    maps = model.predict_on_batch(TINY.encode_images([stills[0]]))["joints"][0]
+    maps = network.model.predict_on_batch(TINY.encode_images([stills[0]]))["joints"][0]
     drawn = {
         "histories": figures.draw_histories({"a": joints, "b": history}),
         "masks": figures.draw_masks(stills, {"a": masks}),

@@ -290,7 +290,7 @@ def load_model(path: Path | str) -> "keras.Model":
     """
     import keras
 
-    import studykit.models.harmonic_layers
+    import studykit.models.harmonic
     import studykit.models.vit  # noqa: F401 - these register their layers
 
     path = Path(path)

@@ -4,6 +4,7 @@ Each is an ipywidgets box that also hands out a PNG of what it shows, which is w
 """
 
 import io
+from collections.abc import Callable
 
 import cv2
 import ipywidgets
@@ -257,12 +258,15 @@ class TurnView(_View):
     Parameters
     ----------
     look : callable
-        From an angle, deg, to the turned image (H, W, 3) uint8 and masks by name of the network, (H, W), 0 to 1.
+        From an angle, deg, to the turned image (H, W, 3) uint8 and masks by name of the network, (H, W), 0 to 1; such
+        as from `turned.turner`.
     angle_deg : float
         To begin with, and of the picture on a page.
     """
 
-    def __init__(self, look, angle_deg=30.0):
+    def __init__(
+        self, look: Callable[[float], tuple[np.ndarray, dict[str, np.ndarray]]], angle_deg: float = 30.0
+    ) -> None:
         """Show the picture turned by `angle_deg`."""
         self._look = look
         self.angle = ipywidgets.FloatSlider(angle_deg, min=-180, max=180, step=5, description="angle, deg")
@@ -271,7 +275,7 @@ class TurnView(_View):
         self.angle.observe(lambda _: self._show(), "value")
         self._show()
 
-    def _show(self):
+    def _show(self) -> None:
         image, masks = self._look(self.angle.value)
         fig, axes = plt.subplots(1, 1 + len(masks), figsize=(TWO_COLUMNS, 2.8), dpi=150)
         for axis, (name, mask) in zip(axes, {f"turned by {self.angle.value:g}°": None, **masks}.items(), strict=True):
