@@ -114,13 +114,11 @@ def test_conclusion_counts_curves(curves):
     assert words.count("not tested") == 3
 
 
-def test_long_table_and_array_give_the_same(curves):
-    table = curves.rename("value").to_dataframe().reset_index()
-    pd.testing.assert_frame_equal(anova.perspective_anova(curves, "trial"), anova.perspective_anova(table, "trial"))
-    with pytest.raises(ValueError, match=r"expected each value once.*again"):
-        subjects.as_curves(pd.concat([table, table.iloc[:1]]))
-    with pytest.raises(ValueError, match="none named"):
-        subjects.as_curves(table.drop(columns="percent"))
+def test_curves_without_a_dimension_are_refused(curves):
+    turned = anova.perspective_anova(curves.transpose(), "trial")
+    pd.testing.assert_frame_equal(turned, anova.perspective_anova(curves, "trial"))
+    with pytest.raises(ValueError, match=r"expected the dimensions .*\['percent'\] missing"):
+        subjects.as_curves(curves.isel(percent=0))
 
 
 def test_one_ill_curve_is_refused_and_the_rest_go_on(curves):

@@ -1,16 +1,20 @@
 """Are the views close enough? Equivalence within a margin, limits of agreement, ICC, RMSD and effect sizes."""
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pingouin
+import xarray as xr
 from scipy import stats
 
 from studykit.stats.subjects import MIN_SUBJECTS, difference, every_curve, holm, refusals
 
+_MEASURES = ["bias", "loa_lower", "loa_upper", "rmsd", "icc_mean", "icc_range", "d_z"]
 
-def margin(unit, delta_px, delta_mm):
+
+def margin(unit: str, delta_px: float, delta_mm: float) -> float:
     """The margin of equivalence in the unit of the curves.
 
     Parameters
@@ -39,7 +43,7 @@ def margin(unit, delta_px, delta_mm):
     return margins[unit]
 
 
-def equivalence(selected, delta, alpha=0.05):
+def equivalence(selected: xr.DataArray, delta: float, alpha: float = 0.05) -> pd.DataFrame:
     """Two one-sided tests at every percent of the cycle (Schuirmann 1987), and the band that shows them.
 
     The views are equivalent at a percent if the (1 - 2 alpha) confidence band of the mean difference lies within
@@ -65,19 +69,11 @@ def equivalence(selected, delta, alpha=0.05):
     half = stats.t.isf(alpha, n - 1) * error
     with np.errstate(divide="ignore"):
         p = stats.t.sf((delta - np.abs(mean)) / error, n - 1)
-    return pd.DataFrame(
-        {
-            "percent": selected.percent.values,
-            "mean": mean,
-            "low": mean - half,
-            "high": mean + half,
-            "p": p,
-            "equivalent": p < alpha,
-        }
-    )
+    columns = {"percent": selected.percent.values, "mean": mean, "low": mean - half, "high": mean + half, "p": p}
+    return pd.DataFrame(columns).assign(equivalent=p < alpha)
 
 
-def equivalence_table(curves, delta, alpha=0.05):
+def equivalence_table(curves: xr.DataArray, delta: float, alpha: float = 0.05) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Equivalence of every keypoint and axis.
 
     Returns
@@ -88,29 +84,24 @@ def equivalence_table(curves, delta, alpha=0.05):
         keypoint, space, share_percent (of the cycle that is equivalent), smallest_delta (for which the whole cycle
         would be), p (largest over the cycle), p_holm, equivalent (whole cycle, after Holm), refused.
     """
-    band = every_curve(curves, equivalence, delta=delta, alpha=alpha)
-    columns = ["keypoint", "space", "percent", "mean", "low", "high", "p", "equivalent", "refused"]
-    band = band.reindex(columns=columns)
-    rows = []
-    for (keypoint, space), curve in band.groupby(["keypoint", "space"], sort=False):
-        row = {"keypoint": keypoint, "space": space, "refused": curve.refused.iloc[0]}
-        if not row["refused"]:
-            row["share_percent"] = 100 * curve.equivalent.astype(bool).mean()
-            row["smallest_delta"] = max(curve.high.max(), -curve.low.min())
-            row["p"] = curve.p.max()
-        rows.append(row)
-    columns = ["keypoint", "space", "share_percent", "smallest_delta", "p", "refused"]
-    summary = pd.DataFrame(rows).reindex(columns=columns)
-    summary.insert(5, "p_holm", holm(summary, "p"))
-    summary.insert(6, "equivalent", summary.p_holm < alpha)
-    return band, summary
+    columns = ["percent", "mean", "low", "high", "p", "equivalent"]
+    band = every_curve(curves, equivalence, columns, delta=delta, alpha=alpha)
+    needed = band.assign(share=100 * band.equivalent.astype(float), edge=np.maximum(band.high, -band.low))
+    curve = needed.groupby(["keypoint", "space"], sort=False)
+    aims = {"share_percent": ("share", "mean"), "smallest_delta": ("edge", "max"), "p": ("p", "max")}
+    summary = curve.agg(**aims).assign(
+        p_holm=lambda table: holm(table, "p"),
+        equivalent=lambda table: table.p_holm < alpha,
+        refused=curve.refused.first(),
+    )
+    return band, summary.reset_index()
 
 
-def single_trial_sd(count, mean, within):
+def single_trial_sd(count: np.ndarray, mean: np.ndarray, within: np.ndarray) -> np.ndarray:
     """Spread of one trial's difference between views, from repeated trials (Bland & Altman 2007, section 3).
 
-    The variance between participants and the one within them, from a one-way analysis of variance; as plain as the
-    standard deviation where everybody has one trial.
+    The variance between participants and the one within them, from a one-way analysis of variance; the plain
+    standard deviation where everyone has one trial.
 
     Parameters
     ----------
@@ -130,7 +121,7 @@ def single_trial_sd(count, mean, within):
     return np.sqrt(np.maximum((between - noise) / size, 0) + noise)
 
 
-def agreement(selected, samples=2000, seed=0):
+def agreement(selected: xr.DataArray, samples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Bias, limits of agreement, RMSD, ICC and effect size of one curve.
 
     Parameters
@@ -151,20 +142,19 @@ def agreement(selected, samples=2000, seed=0):
         Of fewer than `MIN_SUBJECTS` participants only bias and rmsd are described; `note` says so.
     """
     trials = difference(selected)
-    people, index, count = np.unique(selected.participant.values, return_inverse=True, return_counts=True)
+    _, index, count = np.unique(selected.participant.values, return_inverse=True, return_counts=True)
+    n, count = len(count), count.astype(float)
 
     def by_person(values):
-        return np.array([values[index == i].mean(0) for i in range(len(people))])
+        return np.array([values[index == i].mean(0) for i in range(n)])
 
     level = trials.mean(1)
     mean = by_person(level)
-    within = np.array([((level[index == i] - mean[i]) ** 2).sum() for i in range(len(people))])
+    within = np.array([((level[index == i] - mean[i]) ** 2).sum() for i in range(n)])
     distance = np.sqrt((by_person(trials) ** 2).mean(1))
-    count = count.astype(float)
-    if len(people) < MIN_SUBJECTS:
-        note = f"{len(people)} participant{'s' if len(people) > 1 else ''}: described, no interval"
-        row = {"n_subjects": len(people), "n_trials": len(trials), "bias": mean.mean(), "rmsd": distance.mean()}
-        return pd.DataFrame([{**row, "note": note}])
+    row = {"n_subjects": n, "n_trials": len(trials), "bias": mean.mean(), "rmsd": distance.mean()}
+    if n < MIN_SUBJECTS:
+        return pd.DataFrame([row | {"note": f"{n} participant{'s' if n > 1 else ''}: described, no interval"}])
 
     def limit(sign):
         return lambda i: mean[i].mean(-1) + sign * 1.96 * single_trial_sd(count[i], mean[i], within[i])
@@ -175,19 +165,18 @@ def agreement(selected, samples=2000, seed=0):
         "rmsd": lambda i: distance[i].mean(-1),
         "d_z": lambda i: mean[i].mean(-1) / mean[i].std(-1, ddof=1),
     }
-    half = stats.t.isf(0.025, len(people) - 1) * mean.std(ddof=1) / np.sqrt(len(people))
-    row = {"n_subjects": len(people), "n_trials": len(trials), "bias": mean.mean()}
+    half = stats.t.isf(0.025, n - 1) * mean.std(ddof=1) / np.sqrt(n)
     row |= {"bias_low": mean.mean() - half, "bias_high": mean.mean() + half}
     for name, measure in measures.items():
-        row[name] = float(measure(np.arange(len(people))))
-        row[f"{name}_low"], row[f"{name}_high"] = bootstrap(measure, len(people), samples, seed)
+        row[name] = float(measure(np.arange(n)))
+        row[f"{name}_low"], row[f"{name}_high"] = bootstrap(measure, n, samples, seed)
     views = by_person(selected.values)  # (participant, percent, view)
     for name, values in {"icc_mean": views.mean(1), "icc_range": np.ptp(views, axis=1)}.items():
         row[name], row[f"{name}_low"], row[f"{name}_high"] = icc(values)
-    return pd.DataFrame([{**row, "note": ""}])
+    return pd.DataFrame([row | {"note": ""}])
 
 
-def bootstrap(measure, n, samples, seed):
+def bootstrap(measure: Callable, n: int, samples: int, seed: int) -> tuple[float, float]:
     """95 % interval of a measure over participants drawn anew.
 
     Parameters
@@ -216,7 +205,7 @@ def bootstrap(measure, n, samples, seed):
     return float(found.low), float(found.high)
 
 
-def icc(values):
+def icc(values: np.ndarray) -> tuple[float, float, float]:
     """Absolute agreement of single measurements, ICC(A,1), with its 95 % interval (McGraw & Wong 1996; pingouin).
 
     Parameters
@@ -229,23 +218,19 @@ def icc(values):
     """
     person, view = np.indices(values.shape)
     table = pd.DataFrame({"person": person.ravel(), "view": view.ravel(), "value": values.ravel()})
-    rounding = pingouin.options["round.column.CI95"]
     pingouin.options["round.column.CI95"] = None  # two digits otherwise
-    try:
-        with np.errstate(all="ignore"):  # a perfect or empty agreement has an interval of NaN
-            found = pingouin.intraclass_corr(table, targets="person", raters="view", ratings="value")
-    finally:
-        pingouin.options["round.column.CI95"] = rounding
+    with np.errstate(all="ignore"):  # a perfect or empty agreement has an interval of NaN
+        found = pingouin.intraclass_corr(table, targets="person", raters="view", ratings="value")
     row = found.set_index("Type").loc["ICC(A,1)"]
     return float(row["ICC"]), *map(float, row["CI95"])
 
 
-def agreement_table(curves, samples=2000, seed=0):
+def agreement_table(curves: xr.DataArray, samples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Agreement of every keypoint and axis.
 
     Parameters
     ----------
-    curves : xarray.DataArray or pandas.DataFrame
+    curves : xarray.DataArray
     samples, seed
         As in `agreement`.
 
@@ -254,29 +239,23 @@ def agreement_table(curves, samples=2000, seed=0):
     pandas.DataFrame
         keypoint, space, the columns of `agreement`, refused.
     """
-    table = every_curve(curves, agreement, unit="trial", minimum=1, samples=samples, seed=seed)
-    measures = ["bias", "loa_lower", "loa_upper", "rmsd", "icc_mean", "icc_range", "d_z"]
-    columns = [f"{name}{end}" for name in measures for end in ("", "_low", "_high")]
-    return table.reindex(columns=["keypoint", "space", "n_subjects", "n_trials", *columns, "note", "refused"])
+    columns = [f"{name}{end}" for name in _MEASURES for end in ("", "_low", "_high")]
+    columns = ["n_subjects", "n_trials", *columns, "note"]
+    return every_curve(curves, agreement, columns, unit="trial", minimum=1, samples=samples, seed=seed)
 
 
-def with_intervals(table):
+def with_intervals(table: pd.DataFrame) -> pd.DataFrame:
     """The agreement table to read: each measure with its interval in one cell, "1.69 (0.9 to 2.48)"."""
-    measures = [name for name in table if f"{name}_low" in table]
-    shown = table[["keypoint", "space", "n_subjects", "n_trials"]].copy()
-    for name in measures:
-        columns = table[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
-        shown[name] = [_cell(*cell) for cell in columns]
-    return shown.assign(note=table.note, refused=table.refused)
+
+    def cell(value, low, high):
+        interval = "" if np.isnan(low) else f" ({low:.3g} to {high:.3g})"
+        return "" if np.isnan(value) else f"{value:.3g}{interval}"
+
+    cells = {name: list(map(cell, table[name], table[f"{name}_low"], table[f"{name}_high"])) for name in _MEASURES}
+    return table[["keypoint", "space", "n_subjects", "n_trials", *_MEASURES, "note", "refused"]].assign(**cells)
 
 
-def _cell(value, low, high):
-    if np.isnan(value):
-        return ""
-    return f"{value:.3g}" if np.isnan(low) else f"{value:.3g} ({low:.3g} to {high:.3g})"
-
-
-def verdict(summary, table, delta, unit):
+def verdict(summary: pd.DataFrame, table: pd.DataFrame, delta: float, unit: str) -> str:
     """What equivalence and agreement say, in words.
 
     Parameters

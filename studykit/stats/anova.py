@@ -110,7 +110,7 @@ def rm_anova(selected: xr.DataArray) -> pd.DataFrame:
     return found[_NUMBERS]
 
 
-def perspective_anova(curves: xr.DataArray | pd.DataFrame, unit: str, alpha: float = 0.05) -> pd.DataFrame:
+def perspective_anova(curves: xr.DataArray, unit: str, alpha: float = 0.05) -> pd.DataFrame:
     """The ANOVA of every keypoint and axis.
 
     With `unit="trial"` it is the published analysis: trials as subjects, although two of them come from one person,
@@ -120,7 +120,7 @@ def perspective_anova(curves: xr.DataArray | pd.DataFrame, unit: str, alpha: flo
 
     Parameters
     ----------
-    curves : xarray.DataArray or pandas.DataFrame
+    curves : xarray.DataArray
     unit : str
         "trial" or "participant".
     alpha : float
@@ -131,7 +131,7 @@ def perspective_anova(curves: xr.DataArray | pd.DataFrame, unit: str, alpha: flo
         keypoint, space, effect, F, df1, df2, p, epsilon, df1_gg, df2_gg, p_gg, eta2_partial, eta2_generalized,
         n_subjects, p_holm (over the curves, per effect), significant (p_gg < alpha), significant_holm, refused.
     """
-    table = every_curve(curves, rm_anova, unit=unit).reindex(columns=["keypoint", "space", *_NUMBERS, "refused"])
+    table = every_curve(curves, rm_anova, _NUMBERS, unit=unit)
     table.insert(11, "p_holm", holm(table, "p_gg", by=["effect"]))
     table.insert(12, "significant", table.p_gg < alpha)
     table.insert(13, "significant_holm", table.p_holm < alpha)

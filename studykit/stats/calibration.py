@@ -1,5 +1,7 @@
 """How often each test finds a perspective effect where there is none."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -10,17 +12,17 @@ CHUNK = 50  # studies held in memory at once
 
 
 def simulate_null(
-    n_studies,
-    participants=32,
-    trials=2,
-    seed=0,
+    n_studies: int,
+    participants: int = 32,
+    trials: int = 2,
+    seed: int | Sequence[int] = 0,
     *,
-    views=2,
-    percents=101,
-    participant_sd_px=3.0,
-    trial_sd_px=2.0,
-    harmonics=6,
-):
+    views: int = 2,
+    percents: int = 101,
+    participant_sd_px: float = 3.0,
+    trial_sd_px: float = 2.0,
+    harmonics: int = 6,
+) -> np.ndarray:
     """Curves of studies without a perspective effect, although the views of each person do differ.
 
     Every participant has a smooth difference between the views (the two legs, the place on the walkway) that all the
@@ -48,14 +50,8 @@ def simulate_null(
     phase = 2 * np.pi * np.linspace(0, 1, percents)
     order = np.arange(1, harmonics + 1)
     power = 1.0 / order**2
-    scale = np.sqrt(0.5 * power / power.sum())
-    basis = np.concatenate(
-        [
-            [np.full(percents, np.sqrt(0.5))],
-            scale[:, None] * np.cos(order[:, None] * phase),
-            scale[:, None] * np.sin(order[:, None] * phase),
-        ]
-    )
+    scale, angle = np.sqrt(0.5 * power / power.sum())[:, None], order[:, None] * phase
+    basis = np.concatenate([np.full((1, percents), np.sqrt(0.5)), scale * np.cos(angle), scale * np.sin(angle)])
 
     def smooth(*shape):
         return rng.standard_normal((*shape, len(basis))) @ basis
@@ -68,7 +64,16 @@ def simulate_null(
     return np.moveaxis(person + own, -1, -2)
 
 
-def false_positive_rates(n_studies=2000, participants=32, trials=2, seed=0, *, alpha=0.05, permutations=500, **null):
+def false_positive_rates(
+    n_studies: int = 2000,
+    participants: int = 32,
+    trials: int = 2,
+    seed: int = 0,
+    *,
+    alpha: float = 0.05,
+    permutations: int = 500,
+    **null,
+) -> pd.DataFrame:
     """Share of null studies in which each test is significant.
 
     Parameters
@@ -121,7 +126,7 @@ def false_positive_rates(n_studies=2000, participants=32, trials=2, seed=0, *, a
     return pd.DataFrame(rows, columns=["test", "effect", "unit", "sound", "rate", "low", "high", "n_studies"])
 
 
-def verdict(rates, alpha=0.05):
+def verdict(rates: pd.DataFrame, alpha: float = 0.05) -> str:
     """What the calibration says, in words.
 
     Parameters

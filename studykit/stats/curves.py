@@ -1,6 +1,8 @@
 """Where in the gait cycle the views differ: statistical parametric mapping of difference curves."""
 
 import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,8 +12,12 @@ from spm1d import rft1d
 
 from studykit.stats.subjects import Refused, as_curves, difference, every_curve, holm, p_text, refusals
 
+METHODS = ("parametric", "permutation")
+_PAIRED = ["n_subjects", "mean_difference", "t_max", "at_percent", "threshold", "p"]
+_CLUSTER = ["from_percent", "to_percent", "peak_t", "p"]
 
-def t_field(differences):
+
+def t_field(differences: np.ndarray) -> np.ndarray:
     """One-sample t at every percent, for one set of differences or for a stack of them.
 
     Parameters
@@ -21,13 +27,13 @@ def t_field(differences):
     Returns
     -------
     ndarray (..., percent)
-        0 where all subjects have the difference 0.
+        0 where the difference is 0 in all subjects.
     """
     mean, error = differences.mean(-2), differences.std(-2, ddof=1) / np.sqrt(differences.shape[-2])
     return np.divide(mean, error, out=np.zeros_like(mean), where=error > 0)
 
 
-def random_field(differences):
+def random_field(differences: np.ndarray) -> tuple[Any, float]:
     """SPM of differences: its t field, and p of the largest |t| by random field theory.
 
     p is the chance of so high a peak anywhere in null curves as smooth as these, two-sided (Pataky 2010, spm1d).
@@ -48,24 +54,23 @@ def random_field(differences):
     return spm, float(min(1, p))
 
 
-def sign_flips(n, permutations, seed):
+def sign_flips(n: int, permutations: int, seed: int) -> np.ndarray:
     """Signs that an exchange of the two views gives to each subject's difference.
 
-    All 2^(n-1) distinct exchanges if there are no more than asked for, else random ones; the first is the data's own.
+    All 2^(n-1) distinct exchanges if there are no more than asked for, otherwise random ones; first the data's own.
 
     Returns
     -------
     ndarray (flips, n) of +1 and -1
     """
     if 2 ** (n - 1) <= permutations:
-        rest = itertools.product((1.0, -1.0), repeat=n - 1)
-        return np.array([(1.0, *signs) for signs in rest])
+        return np.array([(1.0, *signs) for signs in itertools.product((1.0, -1.0), repeat=n - 1)])
     flips = np.random.default_rng([seed, n]).choice((1.0, -1.0), (permutations, n))
     flips[0] = 1
     return flips
 
 
-def flipped_peaks(differences, flips):
+def flipped_peaks(differences: np.ndarray, flips: np.ndarray) -> np.ndarray:
     """Largest |t| over the cycle under each exchange of views.
 
     The sum of squares does not depend on the signs, so one matrix product gives every t field.
@@ -86,7 +91,9 @@ def flipped_peaks(differences, flips):
         return np.nanmax(np.abs(mean) / np.sqrt(np.maximum(variance, 0) / n), axis=1)
 
 
-def paired_t(selected, method="parametric", alpha=0.05, permutations=1000, seed=0):
+def paired_t(
+    selected: xr.DataArray, method: str = "parametric", alpha: float = 0.05, permutations: int = 1000, seed: int = 0
+) -> pd.DataFrame:
     """SPM paired t between two views of one curve.
 
     Parameters
@@ -120,15 +127,8 @@ def paired_t(selected, method="parametric", alpha=0.05, permutations=1000, seed=
     else:
         spm, p = random_field(differences)
         threshold = float(spm.inference(alpha, two_tailed=True).zstar)
-    row = {
-        "n_subjects": len(differences),
-        "mean_difference": differences.mean(),
-        "t_max": t[peak],
-        "at_percent": percent[peak],
-        "threshold": threshold,
-        "p": p,
-    }
-    return pd.DataFrame([row])
+    row = (len(differences), differences.mean(), t[peak], percent[peak], threshold, p)
+    return pd.DataFrame([row], columns=_PAIRED)
 
 
 def _varying(selected):
@@ -139,7 +139,7 @@ def _varying(selected):
     return differences[:, keep], selected.percent.values[keep].astype(float)
 
 
-def exchanges(differences, alpha, permutations, seed):
+def exchanges(differences: np.ndarray, alpha: float, permutations: int, seed: int) -> np.ndarray:
     """`sign_flips` for these subjects; refused if so few of them cannot give a p of alpha."""
     n = len(differences)
     smallest = max(1 / 2 ** (n - 1), 1 / permutations)
@@ -150,18 +150,20 @@ def exchanges(differences, alpha, permutations, seed):
     return sign_flips(n, permutations, seed)
 
 
-def share_as_high(peaks, peak):
+def share_as_high(peaks: np.ndarray, peak: float) -> float:
     """p by permutation: the share of peaks that reach this one; the data's own is among them."""
     return float(np.mean(peaks >= peak * (1 - 1e-9)))
 
 
-def upper_quantile(peaks, alpha):
+def upper_quantile(peaks: np.ndarray, alpha: float) -> float:
     """Smallest threshold that a share alpha of the peaks or fewer exceeds."""
     ordered = np.sort(peaks)
     return ordered[len(ordered) - 1 - int(np.floor(alpha * len(ordered)))]
 
 
-def clusters(selected, method="parametric", alpha=0.05, permutations=1000, seed=0):
+def clusters(
+    selected: xr.DataArray, method: str = "parametric", alpha: float = 0.05, permutations: int = 1000, seed: int = 0
+) -> pd.DataFrame:
     """Stretches of the cycle in which the views differ.
 
     Parameters
@@ -190,15 +192,15 @@ def clusters(selected, method="parametric", alpha=0.05, permutations=1000, seed=
             inside = t[int(np.ceil(start)) : int(np.floor(end)) + 1]
             limits = np.interp((start, end), np.arange(len(percent)), percent)
             rows.append((*limits, inside[np.abs(inside).argmax()], float(cluster.P)))
-    return pd.DataFrame(rows, columns=["from_percent", "to_percent", "peak_t", "p"])
+    return pd.DataFrame(rows, columns=_CLUSTER)
 
 
-def paired_t_table(curves, alpha=0.05, permutations=1000, seed=0):
+def paired_t_table(curves: xr.DataArray, alpha: float = 0.05, permutations: int = 1000, seed: int = 0) -> pd.DataFrame:
     """SPM paired t of every keypoint and axis, by both methods, with Holm's correction over the curves.
 
     Parameters
     ----------
-    curves : xarray.DataArray or pandas.DataFrame
+    curves : xarray.DataArray
     alpha, permutations, seed
         As in `paired_t`.
 
@@ -208,17 +210,16 @@ def paired_t_table(curves, alpha=0.05, permutations=1000, seed=0):
         keypoint, space, method, n_subjects, mean_difference, t_max, at_percent, threshold, p, p_holm, significant
         (after Holm), refused.
     """
-    columns = ["n_subjects", "mean_difference", "t_max", "at_percent", "threshold", "p"]
-    table = by_both_methods(curves, paired_t, "participant", columns, alpha, permutations, seed)
+    table = by_both_methods(curves, paired_t, _PAIRED, alpha=alpha, permutations=permutations, seed=seed)
     return with_holm(table, ["method"], alpha)
 
 
-def cluster_table(curves, alpha=0.05, permutations=1000, seed=0):
+def cluster_table(curves: xr.DataArray, alpha: float = 0.05, permutations: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Clusters of every keypoint and axis, by both methods; alpha holds for each curve on its own.
 
     Parameters
     ----------
-    curves : xarray.DataArray or pandas.DataFrame
+    curves : xarray.DataArray
     alpha, permutations, seed
         As in `paired_t`.
 
@@ -227,22 +228,20 @@ def cluster_table(curves, alpha=0.05, permutations=1000, seed=0):
     pandas.DataFrame
         keypoint, space, method, from_percent, to_percent, peak_t, p, refused.
     """
-    columns = ["from_percent", "to_percent", "peak_t", "p"]
-    return by_both_methods(curves, clusters, "participant", columns, alpha, permutations, seed)
+    return by_both_methods(curves, clusters, _CLUSTER, alpha=alpha, permutations=permutations, seed=seed)
 
 
-def by_both_methods(curves, test, unit, columns, alpha, permutations, seed):
-    """Rows of a test of every curve, parametric and by permutation, one below the other."""
-    options = {"unit": unit, "alpha": alpha, "permutations": permutations, "seed": seed}
-    tables = [
-        every_curve(curves, test, method=method, **options).assign(method=method)
-        for method in ("parametric", "permutation")
-    ]
-    table = pd.concat(tables, ignore_index=True)
-    return table.reindex(columns=["keypoint", "space", "method", *columns, "refused"])
+def by_both_methods(
+    curves: xr.DataArray, test: Callable[..., pd.DataFrame], columns: Sequence[str], **options
+) -> pd.DataFrame:
+    """`every_curve` with a column `method`: parametric, then by permutation."""
+    tables = {name: every_curve(curves, test, columns, method=name, **options) for name in METHODS}
+    for name, table in tables.items():
+        table.insert(2, "method", name)
+    return pd.concat(tables.values(), ignore_index=True)
 
 
-def with_holm(table, families, alpha):
+def with_holm(table: pd.DataFrame, families: Sequence[str], alpha: float) -> pd.DataFrame:
     """The table with `p_holm` (within families over the curves) and `significant` beside p."""
     at = table.columns.get_loc("p") + 1
     table.insert(at, "p_holm", holm(table, "p", by=families))
@@ -250,12 +249,12 @@ def with_holm(table, families, alpha):
     return table
 
 
-def mean_curves(curves):
+def mean_curves(curves: xr.DataArray) -> pd.DataFrame:
     """Mean and spread over participants of every curve, and of the difference between the views (Figure 2).
 
     Parameters
     ----------
-    curves : xarray.DataArray or pandas.DataFrame
+    curves : xarray.DataArray
         Participants' trials are averaged first; any number of participants from one.
 
     Returns
@@ -264,24 +263,17 @@ def mean_curves(curves):
         keypoint, space, view (a view's name, or "A - B"), percent, mean, sd (NaN for one participant), n.
     """
     people = as_curves(curves).mean("trial")
-    views = [str(name) for name in people.view.values]
-    parts = [people]
+    views = people.view.values.tolist()
     if len(views) == 2:
-        first, second = (people.sel(view=name, drop=True) for name in views)
-        parts.append((first - second).expand_dims(view=[" - ".join(views)]))
-    both = xr.concat(parts, "view")
-    table = xr.Dataset(
-        {
-            "mean": both.mean("participant"),
-            "sd": both.std("participant", ddof=1),
-            "n": both.count("participant"),
-        }
-    ).to_dataframe()
-    table = table.reset_index()[["keypoint", "space", "view", "percent", "mean", "sd", "n"]]
+        change = people.isel(view=0, drop=True) - people.isel(view=1, drop=True)
+        people = xr.concat([people, change.expand_dims(view=[" - ".join(views)])], "view")
+    columns = {"mean": people.mean("participant"), "sd": people.std("participant", ddof=1)}
+    table = xr.Dataset(columns | {"n": people.count("participant")}).to_dataframe().reset_index()
+    table = table[["keypoint", "space", "view", "percent", "mean", "sd", "n"]]
     return table[table.n > 0].reset_index(drop=True)
 
 
-def verdict(table, clusters):
+def verdict(table: pd.DataFrame, clusters: pd.DataFrame) -> str:
     """What the curve tests say, in words.
 
     Parameters

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import spm1d
+import xarray as xr
 from spm1d import rft1d
 
 from studykit.stats.curves import (
@@ -19,8 +20,12 @@ from studykit.stats.curves import (
 )
 from studykit.stats.subjects import MIN_SUBJECTS, Refused, refusals
 
+_COLUMNS = ["effect", "n_subjects", "n_trials", "f_max", "at_percent", "threshold", "p"]
 
-def two_way(selected, method="parametric", alpha=0.05, permutations=1000, seed=0):
+
+def two_way(
+    selected: xr.DataArray, method: str = "parametric", alpha: float = 0.05, permutations: int = 1000, seed: int = 0
+) -> pd.DataFrame:
     """SPM two-way repeated measures: perspective x trial, participants as subjects.
 
     The interaction asks whether the perspective effect differs between a person's trials (which walk in opposite
@@ -46,7 +51,7 @@ def two_way(selected, method="parametric", alpha=0.05, permutations=1000, seed=0
     Refused
         If fewer than two trials are shared by enough participants.
     """
-    cells, trials = shared_trials(selected)
+    cells = shared_trials(selected)
     differences = cells[..., 0] - cells[..., 1]  # (participant, trial, percent)
     varying = differences.std((0, 1)) > 1e-9 * differences.std()
     cells, differences, percent = cells[:, :, varying], differences[:, :, varying], selected.percent.values[varying]
@@ -55,22 +60,12 @@ def two_way(selected, method="parametric", alpha=0.05, permutations=1000, seed=0
         found = _exchanged(differences, alpha, permutations, seed)
     else:
         found = _anova2rm(cells, alpha)
-    rows = [
-        {
-            "effect": effect,
-            "n_subjects": len(cells),
-            "n_trials": len(trials),
-            "f_max": f.max(),
-            "at_percent": float(percent[f.argmax()]),
-            "threshold": threshold,
-            "p": p,
-        }
-        for effect, (f, threshold, p) in found.items()
-    ]
-    return pd.DataFrame(rows)
+    size = cells.shape[:2]
+    rows = [(effect, *size, f.max(), float(percent[f.argmax()]), *rest) for effect, (f, *rest) in found.items()]
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def shared_trials(selected):
+def shared_trials(selected: xr.DataArray) -> np.ndarray:
     """Curves of those participants who have every common trial; a trial is common if more than half have it.
 
     Parameters
@@ -80,7 +75,7 @@ def shared_trials(selected):
 
     Returns
     -------
-    ndarray (participant, trial, percent, view), list of trials
+    ndarray (participant, trial, percent, view)
 
     Raises
     ------
@@ -98,7 +93,7 @@ def shared_trials(selected):
         )
     index = pd.MultiIndex.from_arrays([selected.participant.values, selected.trial.values])
     rows = index.get_indexer(pd.MultiIndex.from_product([people, common]))
-    return selected.values[rows].reshape(len(people), len(common), *selected.shape[1:]), list(common)
+    return selected.values[rows].reshape(len(people), len(common), *selected.shape[1:])
 
 
 def _anova2rm(cells, alpha):
@@ -142,12 +137,12 @@ def _interaction_f(differences):
     return np.divide(effect * (n - 1), error, out=np.zeros_like(effect), where=error > 0)
 
 
-def two_way_table(curves, alpha=0.05, permutations=1000, seed=0):
+def two_way_table(curves: xr.DataArray, alpha: float = 0.05, permutations: int = 1000, seed: int = 0) -> pd.DataFrame:
     """SPM perspective x trial of every keypoint and axis, by both methods, with Holm's correction over the curves.
 
     Parameters
     ----------
-    curves : xarray.DataArray or pandas.DataFrame
+    curves : xarray.DataArray
     alpha, permutations, seed
         As in `two_way`.
 
@@ -157,12 +152,12 @@ def two_way_table(curves, alpha=0.05, permutations=1000, seed=0):
         keypoint, space, method, effect, n_subjects, n_trials, f_max, at_percent, threshold, p, p_holm, significant
         (after Holm), refused.
     """
-    columns = ["effect", "n_subjects", "n_trials", "f_max", "at_percent", "threshold", "p"]
-    table = by_both_methods(curves, two_way, "trial", columns, alpha, permutations, seed)
+    options = {"unit": "trial", "alpha": alpha, "permutations": permutations, "seed": seed}
+    table = by_both_methods(curves, two_way, _COLUMNS, **options)
     return with_holm(table, ["method", "effect"], alpha)
 
 
-def verdict(table):
+def verdict(table: pd.DataFrame) -> str:
     """What the perspective x trial tests say about trials, in words.
 
     Parameters

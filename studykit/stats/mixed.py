@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import statsmodels.formula.api as smf
+import xarray as xr
 from scipy import stats
 
 from studykit.stats.subjects import MIN_SUBJECTS, Refused, holm, refusals
@@ -40,7 +41,7 @@ def scalars(*tables: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def ranges_of_motion(angles):
+def ranges_of_motion(angles: xr.DataArray) -> pd.DataFrame:
     """Range of every joint angle over the cycle.
 
     Parameters
@@ -58,7 +59,7 @@ def ranges_of_motion(angles):
     return table.dropna(how="all").reset_index()
 
 
-def mixed_model(data, samples=2000, seed=0):
+def mixed_model(data: pd.DataFrame, samples: int = 2000, seed: int = 0) -> dict[str, float | str]:
     """Mixed model of one quantity with perspective as fixed effect, fitted by REML.
 
     Random: each participant's level and *each participant's own perspective effect*, and each trial's level within
@@ -176,7 +177,7 @@ def _bootstrap(both, fit, terms, samples, seed):
     return np.percentile(np.linalg.solve(left, right[..., None])[:, 1, 0], [2.5, 97.5])
 
 
-def mixed_table(table, alpha=0.05, samples=2000, seed=0):
+def mixed_table(table: pd.DataFrame, alpha: float = 0.05, samples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Mixed model of every quantity, with Holm's correction over them.
 
     Parameters
@@ -206,7 +207,7 @@ def mixed_table(table, alpha=0.05, samples=2000, seed=0):
     return found
 
 
-def verdict(found):
+def verdict(found: pd.DataFrame) -> str:
     """What the mixed models say, in words.
 
     Parameters

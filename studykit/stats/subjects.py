@@ -1,5 +1,7 @@
 """Who counts as one subject: trials, as in the paper, or participants."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -13,40 +15,23 @@ class Refused(ValueError):
     """A test that these data do not allow; its message is the reason, and the other tests go on."""
 
 
-def as_curves(curves):
-    """Curves as an array, from an array or from its long table.
-
-    Parameters
-    ----------
-    curves : xarray.DataArray or pandas.DataFrame
-        With the dimensions, or the columns (and `value`), of `DIMENSIONS`.
-
-    Returns
-    -------
-    xarray.DataArray (participant, trial, view, keypoint, space, percent)
-        NaN where a trial, a view or a keypoint is missing; keypoints in order of appearance.
+def as_curves(curves: xr.DataArray) -> xr.DataArray:
+    """Curves in the order of `DIMENSIONS`; NaN where a trial, a view or a keypoint is missing.
 
     Raises
     ------
     ValueError
-        If a dimension is missing, or a row comes twice.
+        If a dimension is missing.
     """
-    if isinstance(curves, xr.DataArray):
-        missing = [name for name in DIMENSIONS if name not in curves.dims]
-        if missing:
-            raise ValueError(f"curves: expected the dimensions {DIMENSIONS}, got {curves.dims}; {missing} missing")
-        return curves.transpose(*DIMENSIONS)
-    missing = [name for name in (*DIMENSIONS, "value") if name not in curves]
+    missing = [name for name in DIMENSIONS if name not in curves.dims]
     if missing:
-        raise ValueError(f"curves: expected the columns {(*DIMENSIONS, 'value')}, got none named {missing}")
-    series = curves.set_index(list(DIMENSIONS))["value"]
-    if series.index.has_duplicates:
-        raise ValueError(f"curves: expected each value once, got {series.index[series.index.duplicated()][0]} again")
-    array = series.to_xarray()
-    return array.sel({name: curves[name].unique() for name in ("keypoint", "space")})
+        raise ValueError(f"curves: expected the dimensions {DIMENSIONS}, got {curves.dims}; {missing} missing")
+    return curves.transpose(*DIMENSIONS)
 
 
-def select(curves, keypoint, space, unit="participant", minimum=MIN_SUBJECTS):
+def select(
+    curves: xr.DataArray, keypoint: str, space: str, unit: str = "participant", minimum: int = MIN_SUBJECTS
+) -> xr.DataArray:
     """One keypoint's curves by subject; a trial counts if both views are complete.
 
     Parameters
@@ -82,29 +67,22 @@ def select(curves, keypoint, space, unit="participant", minimum=MIN_SUBJECTS):
             f"no trial has complete cycles in every view (participants: {curves.sizes['participant']}; "
             f"at least {minimum} with such a trial are needed)"
         )
-    participants, trials = one.participant.values, one.trial.values
-    n_participants = len(np.unique(participants))
-    if n_participants < minimum:
+    people, index, counts = np.unique(one.participant.values, return_inverse=True, return_counts=True)
+    if len(people) < minimum:
         raise Refused(
-            f"needs at least {minimum} participants, got {n_participants}: "
-            "the spread between people cannot be estimated"
+            f"needs at least {minimum} participants, got {len(people)}: the spread between people cannot be estimated"
         )
-    values = one.values
+    values, participants, trials = one.values, one.participant.values, one.trial.values
     if unit == "participant":
-        participants, index, trials = np.unique(participants, return_inverse=True, return_counts=True)
-        total = np.zeros((len(participants), *values.shape[1:]))
-        np.add.at(total, index, values)
-        values = total / trials[:, None, None]
-    subject = {"participant": ("subject", participants), "trial": ("subject", trials)}
-    return xr.DataArray(
-        values,
-        dims=("subject", "percent", "view"),
-        coords={**subject, "percent": one.percent.values, "view": one.view.values},
-        attrs=curves.attrs,
-    )
+        values = np.zeros((len(people), *one.shape[1:]))
+        np.add.at(values, index, one.values)
+        values, participants, trials = values / counts[:, None, None], people, counts
+    coords = {"participant": ("subject", participants), "trial": ("subject", trials)}
+    coords |= {"percent": one.percent.values, "view": one.view.values}
+    return xr.DataArray(values, coords, ("subject", "percent", "view"), attrs=curves.attrs)
 
 
-def difference(selected):
+def difference(selected: xr.DataArray) -> np.ndarray:
     """First view minus second view.
 
     Parameters
@@ -118,7 +96,7 @@ def difference(selected):
     Raises
     ------
     Refused
-        If there are not exactly two views, or the difference is the same for everybody.
+        If there are not exactly two views, or the difference is the same for everyone.
     """
     if selected.sizes["view"] != 2:
         raise Refused(f"compares two views, got {selected.sizes['view']}; select two of them")
@@ -128,14 +106,24 @@ def difference(selected):
     return values
 
 
-def every_curve(curves, test, *, unit="participant", minimum=MIN_SUBJECTS, **options):
-    """One test on each keypoint and axis; what a curve refuses, the others do not suffer.
+def every_curve(
+    curves: xr.DataArray,
+    test: Callable[..., pd.DataFrame],
+    columns: Sequence[str],
+    *,
+    unit: str = "participant",
+    minimum: int = MIN_SUBJECTS,
+    **options,
+) -> pd.DataFrame:
+    """One test on each keypoint and axis; if one curve is refused, the others go on.
 
     Parameters
     ----------
-    curves : xarray.DataArray or pandas.DataFrame
+    curves : xarray.DataArray
     test : function
         `test(selected, **options)` returns a DataFrame or raises `Refused`.
+    columns : sequence of str
+        Of the test's tables.
     unit, minimum
         As in `select`.
     **options
@@ -144,7 +132,7 @@ def every_curve(curves, test, *, unit="participant", minimum=MIN_SUBJECTS, **opt
     Returns
     -------
     pandas.DataFrame
-        The tests' rows, led by `keypoint`, `space`; `refused` is "" or the reason.
+        keypoint, space, the columns, and `refused`: "" or the reason.
     """
     curves = as_curves(curves)
     rows = []
@@ -155,12 +143,10 @@ def every_curve(curves, test, *, unit="participant", minimum=MIN_SUBJECTS, **opt
                 rows.append(test(select(curves, keypoint, space, unit, minimum), **options).assign(**where, refused=""))
             except Refused as reason:
                 rows.append(pd.DataFrame([{**where, "refused": str(reason)}]))
-    table = pd.concat(rows, ignore_index=True)
-    lead = ["keypoint", "space"]
-    return table[lead + [name for name in table if name not in (*lead, "refused")] + ["refused"]]
+    return pd.concat(rows, ignore_index=True).reindex(columns=["keypoint", "space", *columns, "refused"])
 
 
-def holm(table, p, by=()):
+def holm(table: pd.DataFrame, p: str, by: Sequence[str] = ()) -> pd.Series:
     """Holm's correction over the curves that were tested (Holm 1979).
 
     Parameters
@@ -182,7 +168,7 @@ def holm(table, p, by=()):
     return families.transform(lambda family: multicomp(family.astype(float), method="holm")[1])
 
 
-def sizes(curves):
+def sizes(curves: xr.DataArray) -> dict[str, int]:
     """How many participants and trials have at least one keypoint complete in every view.
 
     Returns
@@ -194,7 +180,7 @@ def sizes(curves):
     return {"n_participants": int(complete.any("trial").sum()), "n_trials": int(complete.sum())}
 
 
-def exclusions(curves):
+def exclusions(curves: xr.DataArray) -> pd.DataFrame:
     """Trials that no test can use, and why.
 
     Returns
@@ -211,7 +197,7 @@ def exclusions(curves):
     return table.assign(reason=np.where(nothing, "no curve", "not finite at every percent"))
 
 
-def refusals(table):
+def refusals(table: pd.DataFrame) -> str:
     """The reasons for which tests were refused, each once, in one sentence; "" if none was."""
     if "refused" not in table:
         return ""
@@ -221,6 +207,6 @@ def refusals(table):
     )
 
 
-def p_text(p):
+def p_text(p: float) -> str:
     """A p value for a sentence: "p = 0.023", "p < 0.001"."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
