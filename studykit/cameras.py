@@ -1,7 +1,8 @@
 """Pinhole cameras: projection, and calibration files."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ class Camera:
     t : ndarray (3,)
         Of ``X_camera = R X + t``, m.
     width_px, height_px : int
+        0 where unknown.
     """
 
     K: np.ndarray
@@ -26,17 +28,17 @@ class Camera:
     height_px: int
 
     @property
-    def matrix(self):
+    def matrix(self) -> np.ndarray:
         """Projection matrix ``K [R | t]`` (3, 4)."""
         return self.K @ np.column_stack([self.R, self.t])
 
     @property
-    def position(self):
+    def position(self) -> np.ndarray:
         """Place of the optical centre in the world (3,), m."""
         return -self.R.T @ self.t
 
 
-def project(camera, points):
+def project(camera: Camera | np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points (..., 3) in the world, m, to the image (..., 2), px.
 
     Parameters
@@ -56,28 +58,19 @@ def project(camera, points):
     return image[..., :2] / depth
 
 
-def depth(camera, points):
+def depth(camera: Camera, points: np.ndarray) -> np.ndarray:
     """Distance (...) of points (..., 3) in front of the camera, m."""
     return np.asarray(points, float) @ camera.R[2] + camera.t[2]
 
 
-def calibration_json(cameras):
+def calibration_json(cameras: Mapping[str, Camera]) -> str:
     """Text of a calibration file, ``{view: {K, R, t, width_px, height_px}}``."""
-    content = {
-        view: {
-            "K": camera.K.tolist(),
-            "R": camera.R.tolist(),
-            "t": camera.t.tolist(),
-            "width_px": camera.width_px,
-            "height_px": camera.height_px,
-        }
-        for view, camera in cameras.items()
-    }
-    return json.dumps(content, indent=1) + "\n"
+    content = {view: asdict(camera) for view, camera in cameras.items()}
+    return json.dumps(content, indent=1, default=np.ndarray.tolist) + "\n"
 
 
-def read_cameras(recordings):
-    """Calibrated cameras of a trial's views from the file that the Study table names, {} without one.
+def read_cameras(recordings: Iterable) -> dict[str, Camera]:
+    """Calibrated cameras of Recordings, by view, from the files that the Study table names; {} without any.
 
     Raises
     ------
@@ -85,13 +78,13 @@ def read_cameras(recordings):
         If a file lacks a view, or a view lacks K, R or t.
     """
     cameras = {}
-    for row in recordings.itertuples():
-        if not row.calibration:
+    for recording in recordings:
+        if not recording.calibration:
             continue
-        known = json.loads(Path(row.calibration).read_text(encoding="utf-8"))
-        camera = known.get(row.view, {})
-        missing = [key for key in ("K", "R", "t") if key not in camera]
-        if missing:
-            raise ValueError(f"{row.calibration}: expected {', '.join(missing)} of view {row.view}, got none")
-        cameras[row.view] = camera
+        known = json.loads(Path(recording.calibration).read_text(encoding="utf-8")).get(recording.view, {})
+        if missing := [key for key in ("K", "R", "t") if key not in known]:
+            missing = ", ".join(missing)
+            raise ValueError(f"{recording.calibration}: expected {missing} of view {recording.view}, got none")
+        pose = {key: np.array(known[key], float) for key in ("K", "R", "t")}
+        cameras[recording.view] = Camera(**pose, **{key: known.get(key, 0) for key in ("width_px", "height_px")})
     return cameras

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from studykit.files import replacing, resolve, write_text
-from studykit.study import read_study
+from studykit.study import Recording, read_study
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
 _LIGHT = 10_000  # bytes; smaller pictures stay as they are
@@ -47,6 +48,23 @@ class Run:
     def study(self) -> pd.DataFrame:
         """The Study table that notebook 00 made."""
         return read_study(self.need("study/study.csv", made_by="00_data"))
+
+    def tracks(self, pose: str = "") -> "Callable[[Recording], xr.Dataset]":
+        """Loader of a recording's tracks.
+
+        Parameters
+        ----------
+        pose : {"network", "given", ""}
+            Those of notebook 41, those that the Study table names, or of these the first that exist.
+        """
+        from studykit.tracks import load_tracks
+
+        def load(recording: Recording) -> "xr.Dataset":
+            made = f"tracks/{recording.name}.nc"
+            given = pose == "given" or not (pose or (self.derived / made).exists())
+            return load_tracks(recording.tracks if given else self.need(made, made_by="41_pose_two_views"))
+
+        return load
 
     def figure(self, name: str, drawn: "tuple[Figure, pd.DataFrame] | str | None") -> None:
         """Save a figure with the numbers it shows, and show it.

@@ -222,6 +222,14 @@ def recordings(study: pd.DataFrame) -> list[Recording]:
     return [Recording(**row) for row in study[names].to_dict("records")]
 
 
+def walks(study: pd.DataFrame) -> dict[str, list[Recording]]:
+    """The recordings of each walk, by its name."""
+    views: dict[str, list[Recording]] = {}
+    for recording in recordings(study):
+        views.setdefault(recording.walk, []).append(recording)
+    return views
+
+
 # TEMPORARY until every room uses Recording
 def trial_name(recording):
     """BIDS-like name of a trial, `sub-07_trial-2`."""

@@ -3,23 +3,20 @@
 from functools import cache
 
 import numpy as np
-import pandas as pd
 
 from studykit.gaitlab import build_truth, nominal_cameras
 from studykit.gaitlab.body import load_body
 from studykit.gaitlab.cameras import moved
 from studykit.gaitlab.walking import draw_style, walk
 from studykit.skeletons import LEG, convert
-from studykit.study import near_side
+from studykit.study import Recording
 from studykit.tracks import build_tracks
-from studykit.truth.reference import perfect_tracks
-
-KEYS = ("participant", "sex", "trial", "direction", "view", "video", "tracks", "fps", "mirrored", "leg_length_m")
+from studykit.truth.reference import OTHER, true_leg
 
 
 @cache
 def lab_walk(person=1, trial=1, seconds=5.0, fps=25.0, moved_cameras=False):
-    """Truth of one walk, and its rows of a Study table. Odd trials go to the left of C1, even ones to the right."""
+    """Truth of one walk, and its recordings. Odd trials go to the left of C1, even ones to the right."""
     rng = np.random.default_rng([person, 3])
     figure = load_body().figure("m", rng)
     style = draw_style("m", rng)
@@ -32,18 +29,16 @@ def lab_walk(person=1, trial=1, seconds=5.0, fps=25.0, moved_cameras=False):
     points = figure.named_points(walked.rotations, walked.positions)
     name = f"sub-{person:02d}"
     truth = build_truth(points, cameras, fps, participant=name, trial=trial, events=walked.events)
-    rows = [
-        (name, "m", trial, "R2L" if (direction < 0) == (view == "C1") else "L2R", view, "", "", fps, False)
-        for view in cameras
-    ]
-    return truth, pd.DataFrame([(*row, float(figure.leg_length_m)) for row in rows], columns=KEYS)
+    directions = {view: "R2L" if (direction < 0) == (view == "C1") else "L2R" for view in cameras}
+    length = float(figure.leg_length_m)
+    return truth, [Recording(name, trial, view, way, fps, leg_length_m=length) for view, way in directions.items()]
 
 
 def stored_tracks(truth, recording, *, noise_px=0.0, both_legs=False, seed=0):
     """Tracks of one recording as a network would store them: image coordinates, as the file is oriented."""
     names = ["neck", *(f"{side}_{part}" for side in ("left", "right") for part in LEG)]
     if not both_legs:
-        names = ["neck", *(f"{near_side(recording)}_{part}" for part in LEG)]
+        names = ["neck", *(f"{recording.near_side}_{part}" for part in LEG)]
     seen = truth.sel(view=recording.view)
     points = convert(seen.keypoints.values, list(truth.point.values), names)
     points = points + noise_px * np.random.default_rng(seed).normal(size=points.shape)
@@ -56,16 +51,15 @@ def stored_tracks(truth, recording, *, noise_px=0.0, both_legs=False, seed=0):
         height_px=truth.height_px,
         mirrored=False,
     )
-    return tracks if both_legs else tracks.assign_attrs(near_side=near_side(recording))
+    return tracks if both_legs else tracks.assign_attrs(near_side=recording.near_side)
 
 
 def oriented(truth, recording, which="near"):
     """Perfect gait6 tracks of one leg in walking coordinates."""
-    near = near_side(recording)
-    side = near if which == "near" else {"left": "right", "right": "left"}[near]
-    return perfect_tracks(truth, recording, side)
+    near = recording.near_side
+    return true_leg(truth, recording, near if which == "near" else OTHER[near])
 
 
 def stored_trial(truth, rows, **options):
     """Stored tracks of all views of a trial."""
-    return {row.view: stored_tracks(truth, row, seed=i, **options) for i, row in enumerate(rows.itertuples())}
+    return {row.view: stored_tracks(truth, row, seed=i, **options) for i, row in enumerate(rows)}

@@ -4,16 +4,16 @@ from lab_walk import lab_walk, oriented
 
 from studykit.gait import views
 from studykit.gait.cleaning import clean, clean_paper, local_parabola, longest_path
-from studykit.truth.errors import count_false_positives
+from studykit.truth.keypoints import on_wrong_limb
 
 
 @pytest.fixture(scope="module")
 def two_legs():
     """One view's near leg, exact, and the far leg as the opposite camera tells it."""
     truth, rows = lab_walk(moved_cameras=True)
-    first, second = (oriented(truth, row) for row in rows.itertuples())
+    first, second = (oriented(truth, row) for row in rows)
     first = first.assign(confidence=first.confidence * 0 + 0.9)
-    return first, views.opposite_as_far(first, second), oriented(truth, next(rows.itertuples()), "far")
+    return first, views.opposite_as_far(first, second), oriented(truth, rows[0], "far")
 
 
 def put(tracks, keypoint, frames, values):
@@ -171,7 +171,8 @@ def test_local_parabola_is_exact_for_parabolas_and_ignores_the_frame_itself():
 def test_false_positives_are_points_nearer_to_the_wrong_limb():
     own, other = np.zeros((4, 2)), np.full((4, 2), [100.0, 0])
     position = np.array([[2.0, 0], [98, 0], [30, 0], [np.nan, np.nan]])
-    assert count_false_positives(position, own, other) == 1
+    away = (np.linalg.norm(position - place, axis=1) for place in (own, other))
+    np.testing.assert_array_equal(on_wrong_limb(*away), [False, True, False, False])
 
 
 def test_unknown_rules_and_other_clocks_are_refused(two_legs):

@@ -8,9 +8,12 @@ from lab_walk import lab_walk, oriented, stored_trial
 from studykit.gait import cycles as gait
 from studykit.gait import views
 from studykit.gait.align import align_trial
+from studykit.gait.analysis import analyse_study, analyse_trial, load_gait, save_arrays
 from studykit.gait.events import LANDED, LEFT, find_events, heel_strikes, speed_changes, toe_offs
 from studykit.gaitlab import nominal_cameras
-from studykit.truth import gait as gait_errors
+from studykit.truth import errors as truth_errors
+from studykit.truth import gait as truth_gait
+from studykit.truth.reference import true_events, true_walk
 
 FPS = 25.0
 
@@ -23,13 +26,12 @@ def near(walk):
 @pytest.fixture(scope="module")
 def lab():
     """Perfect and slightly noisy tracks of both views of four walks of two people, aligned, with their truths."""
-    cameras = {view: {"K": c.K, "R": c.R, "t": c.t} for view, c in nominal_cameras().items()}
     trials = []
     for person, trial in ((1, 1), (1, 2), (2, 1), (2, 2)):
         truth, rows = lab_walk(person, trial, moved_cameras=True)
         for noise in (0.0, 1.5):
             tracks = stored_trial(truth, rows, noise_px=noise)
-            trials.append((noise, truth, align_trial(rows, tracks, cameras=cameras)[0]))
+            trials.append((noise, truth, align_trial(rows, tracks, cameras=nominal_cameras())[0]))
     return trials
 
 
@@ -178,7 +180,7 @@ def test_joint_angles_agree_with_the_laboratorys_own():
     # Knee flexion of the walker's skeleton; its hip is measured against the pelvis, not the vertical, so only the
     # knee and the range of the thigh can be compared. Sagittal projection of a leg that is a little out of plane.
     truth, _ = lab_walk()
-    angles = gait.joint_angles(gait.true_walk(truth, "left").position.isel(individuals=0))
+    angles = gait.joint_angles(true_walk(truth, "left").position.isel(individuals=0))
     knee = angles.sel(joint="knee")
     assert 0 < float(knee.min()) < 15 < 50 < float(knee.max()) < 75  # Schwartz et al. 2008: 5 to 64 deg
     thigh = angles.sel(joint="hip")
@@ -204,11 +206,11 @@ def test_step_length_of_the_other_leg_from_the_opposite_view():
 
 def errors(lab, noise):
     picked = [(truth, trial) for level, truth, trial in lab if level == noise]
-    cycles = pd.concat([gait.analyse_trial(trial)[1] for _, trial in picked])
-    timing = pd.concat([gait_errors.timing_errors(trial, truth) for truth, trial in picked])
-    steps = pd.concat([gait_errors.parameter_errors(trial, truth, cycles) for truth, trial in picked])
-    joints = pd.concat([gait_errors.joint_errors(trial, truth, cycles) for truth, trial in picked])
-    return cycles, timing, steps, joints
+    truths, trials = ({str(n): pair[i] for n, pair in enumerate(picked)} for i in (0, 1))
+    cycles = analyse_study(trials).cycles
+    timing = truth_gait.method_timing(trials, truths, reference="neck", min_stride_s=0.6)
+    steps = truth_gait.parameter_errors(trials, truths, cycles)
+    return cycles, timing, steps, truth_gait.joint_errors(trials, truths, cycles)
 
 
 @pytest.mark.parametrize("noise", [0.0, 1.5])
@@ -229,7 +231,7 @@ def test_errors_against_the_truth_are_within_those_of_stenum_2021(lab, noise):
 
 
 def test_velocity_is_nearer_to_the_contacts_than_distance(lab):
-    table = gait_errors.summarise_timing(errors(lab, 0.0)[1]).set_index(["method", "event"])
+    table = truth_errors.timing_table(errors(lab, 0.0)[1], ["method", "event"]).set_index(["method", "event"])
     for event in ("heel_strike", "toe_off"):
         assert table.mae_s["velocity", event] < table.mae_s["distance", event]
     assert table.bias_s["distance", "heel_strike"] < 0  # the swing ends before the foot lands
@@ -237,19 +239,49 @@ def test_velocity_is_nearer_to_the_contacts_than_distance(lab):
 
 def test_results_of_a_trial_have_the_shape_of_the_study(lab):
     _, truth, trial = lab[0]
-    events, cycles, curves, angles = gait.analyse_trial(trial)
+    events, cycles, curves, angles = analyse_trial(trial)
     assert curves.dims == ("view", "keypoint", "space", "percent")
     assert angles.dims == ("view", "joint", "percent")
     assert set(events.columns) == {"participant", "trial", "view", "side", "event", "time_s"}
     assert cycles[cycles.kept].filter(like="_m").notna().all(axis=None)
-    short = gait.analyse_trial(trial.isel(time=slice(15)))
+    short = analyse_trial(trial.isel(time=slice(15)))
     assert not short[1].kept.any()
     assert np.isnan(short[2]).all()
-    assert gait.true_events(truth.drop_vars(["event_time", "event_side", "event_name"]), "left").empty
+    assert true_events(truth.drop_vars(["event_time", "event_side", "event_name"]), "left").empty
+
+
+def test_a_study_without_ground_truth_has_empty_tables_of_errors(lab):
+    trials = {"sub-01_trial-1": lab[0][2]}
+    gait_of = analyse_study(trials)
+    timing = truth_gait.method_timing(trials, {}, reference="neck", min_stride_s=0.6)
+    steps, joints = (f(trials, {}, gait_of.cycles) for f in (truth_gait.parameter_errors, truth_gait.joint_errors))
+    assert truth_errors.timing_table(timing, ["method", "event"]).empty
+    assert truth_errors.summarise(steps, ["parameter"]).empty
+    beside = truth_errors.beside_stenum(timing, steps, joints)
+    assert set(truth_errors.mae_numbers(beside, ("hip", "speed"))) == {"hip_mae_deg", "speed_mae_m_s"}
+    assert set(truth_errors.mae_numbers(beside).values()) == {None}
+    assert "No ground truth" in truth_errors.stenum_verdict(beside)
+
+
+def test_gait_of_a_study_is_counted_and_comes_back_from_its_files(lab, tmp_path):
+    trials = {f"{t.participant}_trial-{t.trial}": t for noise, _, t in lab if noise == 0}
+    found = analyse_study(trials, reference="neck", neck_origin="heel_strike")
+    assert found.curves.dims == ("participant", "trial", "view", "keypoint", "space", "percent")
+    assert found.reasons().set_index("reason").loc["kept"].sum() == len(found.kept) == found.per_recording().sum()
+    assert found.without_cycle().empty and f"{len(found.kept)} cycles are kept" in found.said()
+    assert len(found.spatiotemporal()) == 8 and len(found.spatiotemporal_by_view()) == 2 * len(found.quantities)
+    save_arrays(found, tmp_path)
+    for name in ("events", "cycles"):
+        getattr(found, name).to_csv(tmp_path / f"{name}.csv", index=False)
+    back = load_gait(tmp_path)
+    xr.testing.assert_identical(back.curves, found.curves)
+    pd.testing.assert_series_equal(back.per_recording(), found.per_recording())
+    blind = analyse_study({"a": lab[0][2].isel(time=slice(15))})
+    assert len(blind.without_cycle()) == 2 and "kept" not in blind.reasons().reason.to_list()
 
 
 def test_oriented_walks_of_both_views_walk_forward():
     truth, rows = lab_walk(trial=2)
-    for row in rows.itertuples():
+    for row in rows:
         assert views.forward_speed(oriented(truth, row)) > 50
-        assert views.forward_speed(gait.true_walk(truth, "left")) == pytest.approx(1.1, abs=0.4)
+        assert views.forward_speed(true_walk(truth, "left")) == pytest.approx(1.1, abs=0.4)

@@ -17,11 +17,12 @@ import pytest
 import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 
-from studykit.gaitlab import Recorded, load_masks, load_truth, project, simulate_study, truth_tracks
+from studykit.gaitlab import Recorded, load_masks, load_truth, project, simulate_study
 from studykit.gaitlab.walking import JOINTS
-from studykit.skeletons import POINTS, SKELETONS
-from studykit.study import near_side, read_study
+from studykit.skeletons import POINTS
+from studykit.study import near_side, read_study, recordings
 from studykit.tracks import select_side
+from studykit.truth.reference import truth_tracks
 
 SMALL = {"seconds": 1.0, "width": 320, "height": 180, "workers": 1, "progress": False, "seed": 4}
 
@@ -125,22 +126,12 @@ def test_true_angles_follow_from_the_joints(study):
 
 
 def test_truth_becomes_tracks(study):
-    recording = next(study.itertuples())
+    recording = recordings(study)[0]
     truth = load_truth(recording.truth)
-    tracks = truth_tracks(truth, recording.view, "body25b")
-    assert tuple(tracks.keypoints.values) == SKELETONS["body25b"].keypoints
-    where = list(SKELETONS["body25b"].keypoints).index("left_knee")
-    assert_array_equal(
-        tracks.position.values[:, :, where, 0], truth.keypoints.sel(view=recording.view, point="left_knee").values
-    )
-    near = select_side(truth_tracks(truth, recording.view, "gait11"), near_side(recording))
-    seen = near.position.sel(keypoints="ankle").values[:, :, 0]
-    expected = truth.keypoints.sel(view=recording.view, point=f"{near_side(recording)}_ankle").values
-    assert_array_equal(seen, expected)
-    with pytest.raises(ValueError, match="take gait11, then select_side"):
-        truth_tracks(truth, recording.view, "gait6")
-    with pytest.raises(ValueError, match=r"view: expected one of \['C1', 'C3'\], got 'C2'"):
-        truth_tracks(truth, "C2", "gait11")
+    known = truth.sel(view=recording.view, point=f"{recording.near_side}_ankle")
+    near = select_side(truth_tracks(truth, recording), recording.near_side).sel(keypoints="ankle")
+    assert_allclose(near.position.values[:, :, 0], known.keypoints.where(known.visibility > 0).values, atol=1e-9)
+    assert_array_equal(2 * near.confidence.values[:, 0], known.visibility.values)
 
 
 def test_the_near_side_is_the_nearer_one(study):

@@ -10,12 +10,12 @@ import xarray as xr
 from conftest import make_walk
 
 from studykit.gait.align import align_trial
-from studykit.gait.cycles import analyse_trial
+from studykit.gait.analysis import analyse_trial
 from studykit.gait.views import mirror
 from studykit.plots.style import LIMB_COLOURS
 from studykit.stats import agreement, anova
 from studykit.stats import curves as spm
-from studykit.study import read_study
+from studykit.study import read_study, recordings
 from studykit.tracks import select_side
 from studykit.video import write_video
 from studykit.widgets.views import TESTS, CurveView, TrialView, TurnView
@@ -40,7 +40,7 @@ def films(tmp_path_factory):
         lines.append(f"sub-01,f,1,{direction},{view},{view}.mp4,,25,false,960,540\n")
     (folder / "study.csv").write_text(HEADER + "".join(lines))
     study = read_study(folder / "study.csv")
-    aligned, _, _ = align_trial(study, tracks)
+    aligned, _, _ = align_trial(recordings(study), tracks)
     return study, tracks, aligned, analyse_trial(aligned)[0]
 
 

@@ -1,7 +1,6 @@
 """Errors against a truth that is exactly known, and a decomposition that must add up."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,9 +10,10 @@ import xarray as xr
 from studykit.gait import cycles as gait
 from studykit.gaitlab import build_truth, nominal_cameras
 from studykit.skeletons import POINTS, SKELETONS
+from studykit.study import Recording
 from studykit.tracks import stack_views
-from studykit.truth import errors as known_truth
-from studykit.truth import perspective
+from studykit.truth import errors, keypoints, perspective, reference
+from studykit.truth.gait import angle_curves, true_cycles
 
 NAMES = SKELETONS["gait11"].keypoints
 FPS, STRIDE_S, SPEED = 25.0, 1.1, 1.2
@@ -50,11 +50,7 @@ def make_truth(legs_differ_m=0.0, moved_m=0.0, half_width_m=0.1, seconds=5.0):
 
 
 def recordings():
-    common = {"participant": "sub-01", "trial": 1, "mirrored": False, "fps": FPS}
-    return [
-        SimpleNamespace(view="C1", direction="R2L", **common),
-        SimpleNamespace(view="C3", direction="L2R", **common),
-    ]
+    return [Recording("sub-01", 1, view, way, FPS) for view, way in (("C1", "R2L"), ("C3", "L2R"))]
 
 
 NEAR = {"C1": "left", "C3": "right"}  # of a walk towards -x, which C1 sees from right to left
@@ -66,7 +62,7 @@ def truth():
 
 
 def near_tracks(truth):
-    views = {r.view: known_truth.perfect_tracks(truth, r, NEAR[r.view]) for r in recordings()}
+    views = {r.view: reference.true_leg(truth, r, NEAR[r.view]) for r in recordings()}
     # What a network gives: nothing outside the image.
     stacked = stack_views({view: t.assign(position=t.position.where(t.confidence > 0)) for view, t in views.items()})
     return stacked.assign_coords(side=("view", list(NEAR.values())))
@@ -88,19 +84,15 @@ def cycles_at(truth, tracks, late_s=0.0):
     """Cycles found late in the first view; what is late in both cancels."""
     cycles = {}
     for view, side in NEAR.items():
-        events = gait.true_events(truth, side)
+        events = reference.true_events(truth, side)
         own = tracks.sel(view=view, drop=True)
         cycles[view] = gait.find_cycles(own, events.assign(time_s=events.time_s + late_s * (view == "C1")))
     return cycles
 
 
-def nominal():
-    return {view: {"K": c.K, "R": c.R, "t": c.t} for view, c in nominal_cameras().items()}
-
-
 def test_perfect_tracks_are_the_keypoints_of_the_truth_file(truth):
     record = recordings()[1]  # walks to the right, so it is mirrored: x from the right edge is x itself
-    walk = known_truth.perfect_tracks(truth, record, "right")
+    walk = reference.true_leg(truth, record, "right")
     expected = truth.keypoints.sel(view="C3", point="right_ankle")
     ankle = walk.position.sel(keypoints="ankle").isel(individuals=0)
     np.testing.assert_allclose(ankle.sel(space="x"), expected.sel(space="x"), atol=1e-9)
@@ -109,88 +101,88 @@ def test_perfect_tracks_are_the_keypoints_of_the_truth_file(truth):
 
 def test_a_mirrored_file_gives_the_same_walk(truth):
     record = recordings()[0]
-    flipped = SimpleNamespace(**{**vars(record), "mirrored": True, "direction": "L2R"})
-    a, b = (known_truth.perfect_tracks(truth, r, "left") for r in (record, flipped))
+    flipped = replace(record, mirrored=True, direction="L2R")
+    a, b = (reference.true_leg(truth, r, "left") for r in (record, flipped))
     np.testing.assert_allclose(a.position, b.position, atol=1e-9)
 
 
 def test_truth_against_itself_has_no_error(truth):
-    perfect = known_truth.perfect_tracks(truth, recordings()[0], "left")
-    pixels = known_truth.keypoint_errors(perfect, perfect)
+    perfect = reference.true_leg(truth, recordings()[0], "left")
+    pixels = keypoints.keypoint_errors(perfect, perfect)
     assert (pixels.distance == 0).all()
     assert len(pixels) == int((perfect.confidence > 0).sum())
-    events = gait.true_events(truth, "left")
-    found = known_truth.event_errors(events, events)
+    events = reference.true_events(truth, "left")
+    found = errors.event_errors(events, events)
     assert (found.outcome == "matched").all()
     assert (found.error_s == 0).all()
-    walk = gait.true_walk(truth, "left")
+    walk = reference.true_walk(truth, "left")
     cycles = gait.find_cycles(walk, events)
-    parameters = gait.cycle_parameters(walk, cycles, gait.true_walk(truth, "right"))
-    errors = known_truth.spatiotemporal_errors(parameters, parameters)
-    assert (errors.error == 0).all()
-    assert len(errors) == 6 * cycles.kept.sum()
+    parameters = gait.cycle_parameters(walk, cycles, reference.true_walk(truth, "right"))
+    steps = errors.spatiotemporal_errors(parameters, parameters)
+    assert (steps.error == 0).all()
+    assert len(steps) == 6 * cycles.kept.sum()
     angles = gait.over_cycles(gait.joint_angles(walk.position.isel(individuals=0)), cycles)
-    assert (known_truth.angle_errors(angles, angles)[["bias_deg", "mae_deg", "rmse_deg"]] == 0).all(axis=None)
+    assert (errors.angle_errors(angles, angles)[["bias_deg", "mae_deg", "rmse_deg"]] == 0).all(axis=None)
 
 
 def test_known_shifts_come_back(truth):
-    perfect = known_truth.perfect_tracks(truth, recordings()[0], "left")
+    perfect = reference.true_leg(truth, recordings()[0], "left")
     shift = xr.DataArray([3.0, -4.0], dims="space", coords={"space": ["x", "y"]})
     moved = perfect.assign(position=(perfect.position + shift).transpose(*perfect.position.dims))
-    summary = known_truth.pixel_summary(known_truth.keypoint_errors(moved, perfect), ["keypoint"], within_px=4.9)
+    summary = keypoints.pixel_summary(keypoints.keypoint_errors(moved, perfect), ["keypoint"], within_px=4.9)
     np.testing.assert_allclose(summary[["median_px", "p95_px"]], 5.0)
     np.testing.assert_allclose(summary[["bias_along_px", "bias_up_px"]], [[3.0, -4.0]] * 6)
     assert (summary["within_4.9px_percent"] == 0).all()
 
-    events = gait.true_events(truth, "left")
-    late = known_truth.event_errors(events.assign(time_s=events.time_s + 0.03), events)
-    np.testing.assert_allclose(known_truth.summarise(late, ["event"], "error_s")[["bias", "mae"]], 0.03)
+    events = reference.true_events(truth, "left")
+    late = errors.event_errors(events.assign(time_s=events.time_s + 0.03), events)
+    np.testing.assert_allclose(errors.timing_table(late, ["event"])[["bias_s", "mae_s"]], 0.03)
 
     angles = xr.DataArray(np.zeros((3, 101)), dims=("joint", "percent"), coords={"joint": list(gait.JOINTS)})
-    errors = known_truth.angle_errors(angles - 2.0, angles)
-    np.testing.assert_allclose(errors[["bias_deg", "mae_deg", "rmse_deg"]], [[-2.0, 2.0, 2.0]] * 3)
+    found = errors.angle_errors(angles - 2.0, angles)
+    np.testing.assert_allclose(found[["bias_deg", "mae_deg", "rmse_deg"]], [[-2.0, 2.0, 2.0]] * 3)
 
 
 def test_points_that_were_not_found_count_as_not_within():
     truth = make_truth()
-    perfect = known_truth.perfect_tracks(truth, recordings()[0], "left")
+    perfect = reference.true_leg(truth, recordings()[0], "left")
     half = perfect.assign(position=perfect.position.where(perfect.time < perfect.time[len(perfect.time) // 2]))
-    summary = known_truth.pixel_summary(known_truth.keypoint_errors(half, perfect), ["keypoint"])
+    summary = keypoints.pixel_summary(keypoints.keypoint_errors(half, perfect), ["keypoint"])
     np.testing.assert_array_equal(summary.found_percent, summary.within_8px_percent)
     assert summary.found_percent.between(30, 70).all()
     assert (summary.median_px == 0).all()
 
 
 def test_tracks_of_another_clock_are_refused(truth):
-    perfect = known_truth.perfect_tracks(truth, recordings()[0], "left")
+    perfect = reference.true_leg(truth, recordings()[0], "left")
     with pytest.raises(ValueError, match="on one clock, got 124 and 125 frames"):
-        known_truth.keypoint_errors(perfect.isel(time=slice(1, None)), perfect)
+        keypoints.keypoint_errors(perfect.isel(time=slice(1, None)), perfect)
 
 
 def test_missed_and_spurious_events_are_counted():
     def strikes(*times):
         return pd.DataFrame({"event": "heel_strike", "time_s": times})
 
-    errors = known_truth.event_errors(strikes(0.1, 1.12, 1.3, 4.9), strikes(0.1, 1.1, 2.1, 3.1, 6.1), span_s=(1.0, 6.0))
+    found = errors.event_errors(strikes(0.1, 1.12, 1.3, 4.9), strikes(0.1, 1.1, 2.1, 3.1, 6.1), span_s=(1.0, 6.0))
     # 1.12 and 1.3 both lie near 1.1: only the nearer one is a pair. 4.9 is more than half a stride from any.
-    assert errors.outcome.value_counts().to_dict() == {"matched": 2, "spurious": 2, "missed": 2}
-    np.testing.assert_allclose(errors.error_s.dropna(), [0.0, 0.02])
+    assert found.outcome.value_counts().to_dict() == {"matched": 2, "spurious": 2, "missed": 2}
+    np.testing.assert_allclose(found.error_s.dropna(), [0.0, 0.02])
     # A missed event outside the span in which the leg was seen is nobody's fault.
-    assert 6.1 not in errors.true_s[errors.outcome == "missed"].to_list()
+    assert 6.1 not in found.true_s[found.outcome == "missed"].to_list()
 
 
 def test_no_events_at_all_are_all_missed():
     none = pd.DataFrame({"event": pd.Series(dtype=str), "time_s": pd.Series(dtype=float)})
     true = pd.DataFrame({"event": ["heel_strike", "toe_off"], "time_s": [1.0, 1.6]})
-    assert known_truth.event_errors(none, true).outcome.to_list() == ["missed", "missed"]
-    assert known_truth.event_errors(true, none).outcome.to_list() == ["spurious", "spurious"]
+    assert errors.event_errors(none, true).outcome.to_list() == ["missed", "missed"]
+    assert errors.event_errors(true, none).outcome.to_list() == ["spurious", "spurious"]
 
 
 def test_true_cycles_are_those_behind_the_measured_ones(truth):
     tracks = near_tracks(truth)
     measured = cycles_at(truth, tracks, late_s=0.05)["C1"]
     measured.loc[measured.index[measured.kept][0], "kept"] = False
-    true = known_truth.true_cycles(measured, tracks.sel(view="C1", drop=True), gait.true_events(truth, "left"))
+    true = true_cycles(measured, tracks.sel(view="C1", drop=True), reference.true_events(truth, "left"))
     np.testing.assert_allclose(true.start_s, measured.start_s[measured.kept] - 0.05)
 
 
@@ -201,7 +193,7 @@ def test_terms_add_up_to_the_measured_difference():
     noise = np.random.default_rng(3).normal(0, 2, tracks.position.shape)
     tracks = tracks.assign(position=tracks.position + noise)
     cycles = cycles_at(truth, tracks, late_s=0.04)
-    terms, measured = parts_of(truth, tracks, cycles, cameras=nominal())
+    terms, measured = parts_of(truth, tracks, cycles, cameras=nominal_cameras())
     difference = measured.isel(view=0, drop=True) - measured.isel(view=1, drop=True)
     assert np.isfinite(difference).all()
     xr.testing.assert_allclose(terms.sum("term"), difference.transpose(*terms.dims[1:]), atol=1e-9)
@@ -214,7 +206,7 @@ def test_each_cause_lands_in_its_own_term():
         tracks = near_tracks(truth)
         noise = np.random.default_rng(3).normal(0, noise_px, tracks.position.shape)
         tracks = tracks.assign(position=tracks.position + noise)
-        terms, _ = parts_of(truth, tracks, cycles_at(truth, tracks, late_s), cameras=nominal())
+        terms, _ = parts_of(truth, tracks, cycles_at(truth, tracks, late_s), cameras=nominal_cameras())
         return np.abs(terms).max([d for d in terms.dims if d != "term"]).to_series()
 
     nothing = largest()
@@ -246,8 +238,8 @@ def test_the_order_of_the_views_only_changes_the_sign():
     truth = make_truth(legs_differ_m=0.03, moved_m=0.05)
     tracks = near_tracks(truth)
     cycles = cycles_at(truth, tracks, 0.03)
-    pieces = perspective.perspective_curves(recordings(), truth, tracks, cycles, cameras=nominal())
-    turned = perspective.perspective_curves(recordings()[::-1], truth, tracks, cycles, cameras=nominal())
+    pieces = perspective.perspective_curves(recordings(), truth, tracks, cycles, cameras=nominal_cameras())
+    turned = perspective.perspective_curves(recordings()[::-1], truth, tracks, cycles, cameras=nominal_cameras())
     terms = perspective.decompose_perspective(pieces.timed, **pieces.data_vars)
     other = perspective.decompose_perspective(turned.timed, **turned.data_vars)
     xr.testing.assert_allclose(terms, -other, atol=1e-9)
@@ -290,7 +282,7 @@ def test_errors_stand_beside_those_of_stenum_2021():
     )
     joints = pd.DataFrame({"joint": ["knee"], "mae_deg": [2.8]})
     events = pd.DataFrame({"event": ["toe_off"], "error_s": [np.nan]})
-    table = known_truth.beside_stenum(events, parameters, joints).set_index("quantity")
+    table = errors.beside_stenum(events, parameters, joints).set_index("quantity")
     assert table.index.to_list() == ["step_length", "knee"]  # pixels a second and missed events have no place there
     np.testing.assert_allclose(table.ratio, [0.03 / 0.049, 0.5])
     assert table.n.to_list() == [2, 1]
@@ -301,7 +293,7 @@ def test_a_study_is_decomposed_trial_by_trial_and_says_what_it_left_out():
     tracks = near_tracks(truth).assign_coords(first_frame=("view", [0, 0]))
     cycles = cycles_at(truth, tracks, late_s=0.04)
     _, measured = parts_of(truth, tracks, cycles)
-    study = pd.DataFrame([vars(r) | {"trial": trial, "calibration": ""} for trial in (1, 2) for r in recordings()])
+    study = pd.DataFrame([vars(r) | {"trial": trial} for trial in (1, 2) for r in recordings()])
     curves = xr.concat([measured, measured], xr.Variable("trial", [1, 2])).expand_dims(participant=["sub-01"])
     curves = curves.assign_attrs(unit="px", reference="neck", neck_origin="heel_strike")
     rows = pd.concat([c.assign(participant="sub-01", trial=1, view=view) for view, c in cycles.items()])
@@ -322,8 +314,32 @@ def test_true_angles_are_those_of_the_true_points():
     tracks = near_tracks(truth)
     cycles = cycles_at(truth, tracks)
     rows = pd.concat([c.assign(view=view) for view, c in cycles.items()])
-    found = known_truth.true_angles(truth, tracks, rows)
-    assert found.dims == ("view", "joint", "percent")
+    rows, walk = rows.assign(participant="sub-01", trial=1), "sub-01_trial-1"
+    tracks = tracks.assign_attrs(participant="sub-01", trial=1)
+    measured = gait.over_cycles(gait.joint_angles(tracks.position), cycles["C1"]).mean("cycle")
+    measured = measured.expand_dims(participant=["sub-01", "sub-02"], trial=[1])
+    found, true = angle_curves({walk: tracks}, {walk: truth}, rows, measured)
+    assert found.dims == true.dims and list(true.participant) == ["sub-01"]
     # At heel strike the knee of make_truth lies 0.12 m ahead of the hip and 0.4 m below it.
-    hip = found.sel(joint="hip", percent=0)
+    hip = true.sel(joint="hip", percent=0)
     np.testing.assert_allclose(hip, np.degrees(np.arctan2(0.12, 0.4)), atol=0.2)
+
+
+def test_the_leg_is_visible_while_all_of_it_is_in_the_image(truth):
+    seen = truth.assign(visibility=truth.visibility.copy())
+    seen.visibility.loc[{"view": "C1", "point": "left_toe"}] = 0
+    seen.visibility.loc[{"view": "C1", "point": "left_toe", "time": slice(1.0, 3.0)}] = 1
+    assert reference.visible_span(seen, "C1", "left") == (1.0, 3.0)
+    assert reference.visible_span(seen.isel(time=slice(5)), "C1", "left") == (np.inf, -np.inf)
+
+
+def test_tracks_of_the_truth_are_its_keypoints_and_nothing_outside_the_image():
+    truth, record = make_truth(seconds=8.0), recordings()[0]
+    tracks = reference.truth_tracks(truth, record)
+    inside = tracks.confidence.isel(individuals=0).sel(keypoints="left_knee") > 0
+    expected = truth.keypoints.sel(view="C1", point="left_knee").where(inside.values[:, None])
+    found = tracks.position.isel(individuals=0).sel(keypoints="left_knee").values
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    assert 0 < inside.mean() < 1
+    with pytest.raises(ValueError, match=r"cam-C2: expected a view of \['C1', 'C3'\] as in its truth file, got 'C2'"):
+        reference.truth_tracks(truth, replace(record, view="C2"))

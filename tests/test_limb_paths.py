@@ -15,7 +15,7 @@ LIMBS = [tuple(map(SKELETONS["gait6"].keypoints.index, limb)) for limb in SKELET
 def candidates_of(wrong, probability=(0.3, 0.7), noise_px=1.0):
     """Near and far leg (time, 2, 6, 3), the far one more probable in the frames `wrong`; and the near one."""
     truth, rows = lab_walk(person=4)
-    recording = next(rows.itertuples())
+    recording = rows[0]
     both = stored_tracks(truth, recording, both_legs=True, noise_px=noise_px)
     near = near_side(recording)
     legs = [

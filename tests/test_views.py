@@ -69,7 +69,7 @@ def test_swapped_view_is_refused_by_name(walk):
 def test_near_leg_is_the_one_towards_the_camera():
     # The near leg looks larger than the far one, in either view.
     truth, rows = lab_walk()
-    for row in rows.itertuples():
+    for row in rows:
         near, far = oriented(truth, row), oriented(truth, row, "far")
         assert views.leg_path(near) > 1.01 * views.leg_path(far)
 
@@ -99,7 +99,7 @@ def test_lag_is_found_between_frames(late):
     truth, rows = lab_walk(fps=100.0)
     first, second = (
         oriented(truth, row).isel(time=slice(start, start + 400, 4)).assign_attrs(fps=25.0)
-        for row, start in zip(rows.itertuples(), (40, 40 - late), strict=True)
+        for row, start in zip(rows, (40, 40 - late), strict=True)
     )
     found, correlation = views.view_lag(first, second)
     assert found == pytest.approx(late / 100, abs=0.008)
@@ -124,7 +124,7 @@ def test_different_lengths_are_refused_or_cut(walk):
 
 def test_late_view_is_shifted_onto_the_first():
     truth, rows = lab_walk()
-    a, b = (oriented(truth, row) for row in rows.itertuples())
+    a, b = (oriented(truth, row) for row in rows)
     late = b.isel(time=slice(3, None)).assign_coords(time=b.time[:-3])
     clock = views.common_clock({"C1": a, "C3": late}, "lag")
     np.testing.assert_array_equal(clock["C1"].position, a.position[3:])
@@ -144,13 +144,13 @@ def test_homography_gives_points_of_the_walkway_back_in_both_views(trial):
     forward = -1 if trial == 1 else 1
     # The true neck moved into the plane of the walkway, seen by both nominal cameras.
     neck = truth.position_3d.sel(point="neck").values * [1, 1, 0]
-    for row in rows.itertuples():
+    for row in rows:
         camera = nominal_cameras()[row.view]
         image = camera.matrix @ np.column_stack([neck, np.ones(len(neck))]).T
         pixel = (image[:2] / image[2]).T[:, :, None]
         tracks = build_tracks(pixel, None, ["neck"], 25, width_px=960, height_px=540)
         walked = views.orient(tracks, row.direction)
-        metres = views.to_metres(walked, "homography", camera={"K": camera.K, "R": camera.R, "t": camera.t})
+        metres = views.to_metres(walked, "homography", camera=camera)
         np.testing.assert_allclose(metres.position.values[:, 0, 0, 0], forward * neck[:, 0], atol=1e-9)
         np.testing.assert_allclose(metres.position.values[:, 1, 0, 0], neck[:, 1], atol=1e-9)
 
@@ -166,7 +166,7 @@ def test_scaling_without_what_it_needs_is_refused(walk, how, message):
 
 def test_opposite_camera_tells_where_the_far_leg_is():
     truth, rows = lab_walk(moved_cameras=True)
-    first, second = rows.itertuples()
+    first, second = rows
     told = views.opposite_as_far(oriented(truth, first), oriented(truth, second))
     off = np.linalg.norm((told.position - oriented(truth, first, "far").position).values, axis=1)
     # Perspective of 7 m cameras leaves 3 % of the way from the middle of the image.

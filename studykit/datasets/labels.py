@@ -10,19 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
-from studykit import gaitlab
-from studykit.formats import import_tracks, write_deeplabcut
-from studykit.skeletons import LEG, SKELETONS
+from studykit.formats import write_deeplabcut
+from studykit.skeletons import SKELETONS
 from studykit.stills import Still, StillSet, flip
-from studykit.study import near_side, recording_name, split_people
-from studykit.tracks import build_tracks, select_side
+from studykit.study import recording_name, recordings, split_people
+from studykit.tracks import build_tracks
+from studykit.truth.reference import SOURCES, keypoints_of
 from studykit.video import probe, read_selected
 
 GAIT6 = SKELETONS["gait6"].keypoints
-FAR = tuple(f"far_{name}" for name in LEG)
-SOURCES = ("truth", "tracks")
 
 
 def label_frames(study, participants, source, *, videos, frames, seed, far_leg=False):
@@ -58,7 +55,7 @@ def label_frames(study, participants, source, *, videos, frames, seed, far_leg=F
     rng = np.random.default_rng([seed, 40])
     chosen = mine.iloc[np.sort(rng.permutation(len(mine))[:videos])]
     tables = []
-    for recording in chosen.itertuples():
+    for recording in recordings(chosen):
         known = keypoints_of(recording, source, far_leg=far_leg)
         inside = np.flatnonzero(np.isfinite(known.position.values).all(axis=(1, 3)).sum(axis=1) >= 3)
         picked = np.sort(rng.permutation(inside)[:frames])
@@ -120,62 +117,6 @@ def draw_labels(study, source, *, videos, frames, test_fraction, test_videos, se
         split = [(name, "train" if name in parts[0] else "test") for name in people]
     split = pd.DataFrame(split, columns=["participant", "part"])
     return train.reset_index(drop=True), test.reset_index(drop=True), split
-
-
-def keypoints_of(recording, source, *, far_leg=False):
-    """What is known of one recording: gait6 tracks of the near side, in the stored image's coordinates.
-
-    Parameters
-    ----------
-    recording : row of a Study table
-    source : {"truth", "tracks"}
-    far_leg : bool
-        Add `far_hip` ... `far_toe`.
-
-    Returns
-    -------
-    xarray.Dataset
-        Of a truth, confidence is 1 where visible, 0.5 where occluded.
-    """
-    name, side = recording_name(recording), near_side(recording)
-    if source == "truth":
-        if not recording.truth:
-            raise ValueError(f'{name}: expected a truth file for labels="truth", got none; take "tracks" or a csv file')
-        tracks = _truth(recording)
-    elif source == "tracks":
-        if not recording.tracks:
-            raise ValueError(f'{name}: expected tracks for labels="tracks", got none')
-        tracks = import_tracks(recording.tracks, recording.fps, *_size(recording))
-    else:
-        raise ValueError(f"labels: expected one of {SOURCES}, got {source!r}")
-    if sorted(str(k) for k in tracks.keypoints.values) == sorted(GAIT6):
-        near, far = tracks.sel(keypoints=list(GAIT6)), None
-    else:
-        near, far = select_side(tracks, side), select_side(tracks, {"left": "right", "right": "left"}[side])
-    if not far_leg:
-        return near
-    if far is None:
-        raise ValueError(f"{name}: expected tracks of both legs to label the far one, got one leg")
-    return xr.concat([near, far.sel(keypoints=list(LEG)).assign_coords(keypoints=list(FAR))], dim="keypoints")
-
-
-def _truth(recording):
-    truth = gaitlab.load_truth(recording.truth)
-    tracks = gaitlab.truth_tracks(truth, recording.view, "gait11")
-    names = [str(name) for name in tracks.keypoints.values]
-    seen = truth.visibility.sel(view=recording.view, point=names).transpose("time", "point").values
-    confidence = tracks.confidence.copy(data=seen[:, :, None] / 2)
-    position = tracks.position.copy()
-    if recording.mirrored:  # truth is of what the camera saw
-        position.loc[{"space": "x"}] = tracks.attrs["width_px"] - 1 - position.sel(space="x")
-    return tracks.assign(position=position, confidence=confidence).assign_attrs(mirrored=int(recording.mirrored))
-
-
-def _size(recording):
-    if recording.video:
-        info = probe(recording.video)
-        return info.width_px, info.height_px
-    return int(recording.width_px), int(recording.height_px)
 
 
 def _rows(recording, frames, points, names):

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from studykit.formats import import_tracks
-from studykit.gait.views import forward_speed, has_one_leg, mirror, orient
-from studykit.gaitlab import load_truth, truth_tracks
-from studykit.study import near_side, read_study, recording_name, trial_name, write_study
+from studykit.gait.views import forward_speed, has_one_leg, orient
+from studykit.study import near_side, read_study, recording_name, recordings, trial_name, write_study
 from studykit.tracks import load_tracks, save_tracks, select_side
+from studykit.truth.file import load_truth
+from studykit.truth.reference import truth_tracks
 from studykit.video import probe
 
 
@@ -166,8 +167,8 @@ def _check(row):
 
 def _true_tracks(row):
     """Where there are no tracks yet but a truth file, its keypoints as the stored image shows them."""
-    tracks = truth_tracks(load_truth(row.truth), row.view, "gait11")
-    return mirror(tracks) if row.mirrored else tracks
+    (recording,) = recordings(pd.DataFrame([row]))
+    return truth_tracks(load_truth(row.truth), recording)
 
 
 def _track_faults(row, tracks, found):

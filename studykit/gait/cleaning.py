@@ -1,20 +1,20 @@
 """Tracks without the pose network's mistakes: the published rules, and more careful ones; every step counted.
 
 Positions are in px of walking coordinates, gait6 (one leg and the neck). "The other leg" is the person's other leg in
-the same coordinates: the far leg of the same view where the tracks hold it, else what the opposite camera saw
+the same coordinates: the far leg of the same view where the tracks hold it, otherwise what the opposite camera saw
 (`views.opposite_as_far`).
 """
 
-import itertools
-
 import numpy as np
 import pandas as pd
+import xarray as xr
 from scipy.interpolate import PchipInterpolator
 from scipy.signal import butter, filtfilt
 
 from studykit.tracks import log_step
 
-METHODS = ("robust", "paper")
+# Rules, and the counts of points that they took for wrong.
+DETECTED = {"robust": ("n_outlier", "n_swap"), "paper": ("n_interpolated", "n_extrapolated")}
 COUNTS = (
     "n_frames",
     "n_low_confidence",
@@ -27,16 +27,16 @@ COUNTS = (
 
 
 def clean(
-    tracks,
-    other=None,
+    tracks: xr.Dataset,
+    other: xr.Dataset | None = None,
     *,
-    method="robust",
-    p_cutoff=0.3,
-    max_step_px=40.0,
-    near_other_px=20.0,
-    max_gap_s=0.4,
-    low_pass_hz=6.0,
-):
+    method: str = "robust",
+    p_cutoff: float = 0.3,
+    max_step_px: float = 40.0,
+    near_other_px: float = 20.0,
+    max_gap_s: float = 0.4,
+    low_pass_hz: float = 6.0,
+) -> tuple[xr.Dataset, pd.DataFrame]:
     """Clean one view's tracks.
 
     Parameters
@@ -62,15 +62,15 @@ def clean(
     -------
     cleaned : xarray.Dataset
     counts : pandas.DataFrame
-        A row a keypoint, columns `COUNTS`.
+        A row per keypoint, columns `COUNTS`.
 
     Raises
     ------
     ValueError
         If the method is unknown, or the other leg has another clock.
     """
-    if method not in METHODS:
-        raise ValueError(f"expected cleaning one of {METHODS}, got {method!r}")
+    if method not in DETECTED:
+        raise ValueError(f"expected cleaning one of {tuple(DETECTED)}, got {method!r}")
     names = [str(name) for name in tracks.keypoints.values]
     position = tracks.position.values[..., 0]
     elsewhere = np.full_like(position, np.nan)
@@ -79,23 +79,16 @@ def clean(
             raise ValueError("expected the other leg on the same clock, got another; align the views first")
         elsewhere = other.position.sel(keypoints=names).values[..., 0].copy()
         elsewhere[:, :, names.index("neck")] = np.nan  # the neck has no other side
+    limits = {"max_step_px": max_step_px, "near_other_px": near_other_px}
+    robust = limits | {"p_cutoff": p_cutoff, "max_gap_s": max_gap_s, "low_pass_hz": low_pass_hz}
     out = np.empty_like(position)
     rows = []
     for k, name in enumerate(names):
+        own, far, confidence = position[:, :, k], elsewhere[:, :, k], tracks.confidence.values[:, k, 0]
         if method == "paper":
-            out[:, :, k], count = clean_paper(position[:, :, k], elsewhere[:, :, k], max_step_px, near_other_px)
+            out[:, :, k], count = clean_paper(own, far, **limits)
         else:
-            out[:, :, k], count = clean_robust(
-                position[:, :, k],
-                tracks.confidence.values[:, k, 0],
-                elsewhere[:, :, k],
-                tracks.attrs["fps"],
-                p_cutoff=p_cutoff,
-                max_step_px=max_step_px,
-                near_other_px=near_other_px,
-                max_gap_s=max_gap_s,
-                low_pass_hz=low_pass_hz,
-            )
+            out[:, :, k], count = clean_robust(own, confidence, far, tracks.attrs["fps"], **robust)
         missing = int(np.isnan(out[:, :, k]).any(1).sum())
         rows.append({"keypoint": name, "n_frames": len(position), **count, "n_left_missing": missing})
     counts = pd.DataFrame(rows).reindex(columns=["keypoint", *COUNTS], fill_value=0)
@@ -104,7 +97,14 @@ def clean(
     return log_step(tracks.assign(position=tracks.position.copy(data=out[..., None])), told), counts
 
 
-def clean_paper(position, other, margin_px, near_other_px):
+def total_counts(counts: pd.DataFrame) -> pd.DataFrame:
+    """Counts per keypoint (the index), summed over all recordings."""
+    return counts.groupby("keypoint", sort=False).sum(numeric_only=True).drop(columns="trial")
+
+
+def clean_paper(
+    position: np.ndarray, other: np.ndarray, max_step_px: float, near_other_px: float
+) -> tuple[np.ndarray, dict[str, int]]:
     """The rules of thesis 002, section 2.4, word for word: x only, two samples, frame after frame.
 
     Interpolation: an x that differs by the margin from the previous and from the next frame becomes their average.
@@ -115,7 +115,8 @@ def clean_paper(position, other, margin_px, near_other_px):
     ----------
     position, other : ndarray (time, 2)
         The point, and the same point of the other leg, px; NaN where unknown.
-    margin_px, near_other_px : float
+    max_step_px, near_other_px : float
+        The margin, and "close"; see `clean`.
 
     Returns
     -------
@@ -126,9 +127,9 @@ def clean_paper(position, other, margin_px, near_other_px):
     x = out[:, 0]
     interpolated = extrapolated = 0
     for t in range(1, len(x)):
-        if not abs(x[t] - x[t - 1]) > margin_px:
+        if not abs(x[t] - x[t - 1]) > max_step_px:
             continue
-        if t + 1 < len(x) and abs(x[t] - x[t + 1]) > margin_px:
+        if t + 1 < len(x) and abs(x[t] - x[t + 1]) > max_step_px:
             x[t] = (x[t - 1] + x[t + 1]) / 2
             interpolated += 1
         elif t > 1 and abs(x[t] - other[t, 0]) < near_other_px and np.isfinite(x[t - 2]):
@@ -137,7 +138,18 @@ def clean_paper(position, other, margin_px, near_other_px):
     return out, {"n_interpolated": interpolated, "n_extrapolated": extrapolated}
 
 
-def clean_robust(position, confidence, other, fps, *, p_cutoff, max_step_px, near_other_px, max_gap_s, low_pass_hz):
+def clean_robust(
+    position: np.ndarray,
+    confidence: np.ndarray,
+    other: np.ndarray,
+    fps: float,
+    *,
+    p_cutoff: float,
+    max_step_px: float,
+    near_other_px: float,
+    max_gap_s: float,
+    low_pass_hz: float,
+) -> tuple[np.ndarray, dict[str, int]]:
     """What the discussion of thesis 002 asks for: both axes, more samples, confidence, the other leg.
 
     1. Points below the cut-off of confidence are missing.
@@ -186,7 +198,7 @@ def clean_robust(position, confidence, other, fps, *, p_cutoff, max_step_px, nea
     }
 
 
-def plausible_step(position, known, max_step_px):
+def plausible_step(position: np.ndarray, known: np.ndarray, max_step_px: float) -> float:
     """Farthest that a point can move between frames, px: 1.25 times its own 90th percentile and 6 px for noise.
 
     Wrong points are rare enough not to move that percentile; `max_step_px` bounds it all the same.
@@ -198,8 +210,10 @@ def plausible_step(position, known, max_step_px):
     return min(max_step_px, 6 + 1.25 * np.percentile(step, 90)) if len(step) else max_step_px
 
 
-def longest_path(points, frames, step_px, weight, break_cost=2.0):
-    """The heaviest subset of frames through which a point moves at most `step_px` a frame.
+def longest_path(
+    points: np.ndarray, frames: np.ndarray, step_px: float, weight: np.ndarray, break_cost: float = 2.0
+) -> np.ndarray:
+    """The heaviest subset of frames through which a point moves at most `step_px` per frame.
 
     Every break of the path costs something too. Without that, a path would leave out some right frames to make room
     for a jump to wrong ones.
@@ -240,7 +254,9 @@ def longest_path(points, frames, step_px, weight, break_cost=2.0):
     return keep
 
 
-def _off_the_curve(position, kept, reach=4, deviations=4.0, least_px=4.0):
+def _off_the_curve(
+    position: np.ndarray, kept: np.ndarray, reach: int = 4, deviations: float = 4.0, least_px: float = 4.0
+) -> np.ndarray:
     """Hampel's outliers: frames far from a robust local parabola through their neighbours."""
     off = np.zeros(len(position), bool)
     if kept.sum() < 2 * reach:
@@ -254,7 +270,7 @@ def _off_the_curve(position, kept, reach=4, deviations=4.0, least_px=4.0):
     return off
 
 
-def local_parabola(values, reach):
+def local_parabola(values: np.ndarray, reach: int) -> np.ndarray:
     """At each frame, a parabola through the finite values up to `reach` frames away, the frame itself left out.
 
     Refitted three times with Tukey's biweight, so that a few wrong neighbours don't bend it.
@@ -275,7 +291,7 @@ def local_parabola(values, reach):
     known = np.isfinite(around)
     around = np.where(known, around, 0)
     powers = np.stack([np.ones(len(offset)), offset, offset**2], 1) / np.array([1, reach, reach**2])
-    weight = known * (1 - (np.abs(offset) / (reach + 1)) ** 3) ** 3
+    weight = near = known * (1 - (np.abs(offset) / (reach + 1)) ** 3) ** 3
     for _ in range(4):
         normal = np.einsum("td,di,dj->tij", weight, powers, powers) + 1e-9 * np.eye(3)
         right = np.einsum("td,di,td->ti", weight, powers, around)
@@ -283,26 +299,26 @@ def local_parabola(values, reach):
         residual = np.abs(around - fit @ powers.T)
         spread = np.array([np.median(r[k]) if k.any() else 0.0 for r, k in zip(residual, known, strict=True)])
         bi = residual / np.maximum(6 * spread, 1e-6)[:, None]
-        weight = known * (1 - (np.abs(offset) / (reach + 1)) ** 3) ** 3 * np.clip(1 - bi**2, 1e-6, None) ** 2
+        weight = near * np.clip(1 - bi**2, 1e-6, None) ** 2
     enclosed = (known[:, offset < 0].sum(1) >= 2) & (known[:, offset > 0].sum(1) >= 2)
     return np.where(enclosed, fit[:, 0], np.nan)
 
 
-def _fill(position, kept, longest_gap):
+def _fill(position: np.ndarray, kept: np.ndarray, longest_gap: int) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the kept frames, gaps of up to `longest_gap` frames filled; and which frames were filled."""
     out = np.where(kept[:, None], position, np.nan)
     frames = np.flatnonzero(kept)
     filled = np.zeros(len(position), bool)
     if len(frames) < 2:
         return out, filled
-    for before, after in itertools.pairwise(frames):
-        if 1 < after - before <= longest_gap + 1:
-            filled[before + 1 : after] = True
+    inside = np.arange(frames[0], frames[-1])
+    gap = np.diff(frames, append=frames[-1] + 1)[np.searchsorted(frames, inside, side="right") - 1]
+    filled[inside] = ~kept[inside] & (gap <= longest_gap + 1)
     out[filled] = PchipInterpolator(frames, position[frames])(np.flatnonzero(filled))
     return out, filled
 
 
-def _low_pass(position, fps, cutoff_hz, order=2):
+def _low_pass(position: np.ndarray, fps: float, cutoff_hz: float, order: int = 2) -> np.ndarray:
     """Zero-lag Butterworth over each run of known frames; runs too short to filter are left as they are.
 
     Run forward and backward, so the order doubles; the cut-off is raised such that both passes together are at -3 dB

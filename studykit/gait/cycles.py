@@ -4,19 +4,22 @@ Tracks are gait6 in walking coordinates (x grows along the walk, y upward), so t
 """
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from studykit.gait.events import find_events, reference_point
+from studykit.gait.events import reference_point
 
 JOINTS = ("hip", "knee", "ankle")
 PERCENT = np.arange(101)
 CYCLE_COLUMNS = ("start_s", "toe_off_s", "end_s", "kept", "reason")
 
 
-def find_cycles(tracks, events, *, min_stride_s=0.6, max_stride_s=2.0):
+def find_cycles(
+    tracks: xr.Dataset, events: pd.DataFrame, *, min_stride_s: float = 0.6, max_stride_s: float = 2.0
+) -> pd.DataFrame:
     """Gait cycles: from a heel strike to the next one of the same leg.
 
     Parameters
@@ -53,17 +56,13 @@ def find_cycles(tracks, events, *, min_stride_s=0.6, max_stride_s=2.0):
     return pd.DataFrame(rows, columns=CYCLE_COLUMNS)
 
 
-def _known_throughout(tracks, start, end):
-    frames = _frames_around(tracks, start, end)
+def _known_throughout(tracks: xr.Dataset, start: float, end: float) -> bool:
+    time = tracks.time.values
+    frames = slice(max(0, np.searchsorted(time, start, side="right") - 1), np.searchsorted(time, end) + 1)
     return bool(np.isfinite(tracks.position.values[frames]).all())
 
 
-def _frames_around(tracks, start, end):
-    time = tracks.time.values
-    return slice(max(0, np.searchsorted(time, start, side="right") - 1), np.searchsorted(time, end) + 1)
-
-
-def over_cycles(values, cycles):
+def over_cycles(values: xr.DataArray, cycles: pd.DataFrame) -> xr.DataArray:
     """A quantity over each kept cycle, at 0, 1, ... 100 % of it.
 
     Parameters
@@ -88,7 +87,9 @@ def over_cycles(values, cycles):
     return xr.concat(curves, dim="cycle").assign_coords(percent=PERCENT)
 
 
-def keypoint_curves(tracks, cycles, *, reference="neck", neck_origin="heel_strike"):
+def keypoint_curves(
+    tracks: xr.Dataset, cycles: pd.DataFrame, *, reference: str = "neck", neck_origin: str = "heel_strike"
+) -> xr.DataArray:
     """Keypoints over each cycle: x relative to the reference, y above the bottom of the image.
 
     Parameters
@@ -116,7 +117,7 @@ def keypoint_curves(tracks, cycles, *, reference="neck", neck_origin="heel_strik
     return curves
 
 
-def joint_angles(position):
+def joint_angles(position: xr.DataArray) -> xr.DataArray:
     """Sagittal hip, knee and ankle angles from gait6 points in walking coordinates.
 
     Hip: thigh (hip to knee) against the vertical, positive with the knee in front. (The trunk would be the other
@@ -127,15 +128,16 @@ def joint_angles(position):
     Parameters
     ----------
     position : xarray.DataArray (..., space, keypoints)
-        Any unit; the same function serves images and true points projected on the sagittal plane.
+        Of one person, any unit; the same function serves images and true points projected on the sagittal plane.
 
     Returns
     -------
     xarray.DataArray (..., joint)
         deg.
     """
+    position = position.squeeze("individuals", drop=True) if "individuals" in position.dims else position
 
-    def direction(start, end):
+    def direction(start: str, end: str) -> xr.DataArray:
         along = position.sel(keypoints=end, drop=True) - position.sel(keypoints=start, drop=True)
         # 0 for a segment that hangs straight down, positive when its end is in front.
         return np.degrees(np.arctan2(along.sel(space="x", drop=True), -along.sel(space="y", drop=True)))
@@ -146,7 +148,7 @@ def joint_angles(position):
     return angles.transpose(..., "joint").rename("angle").assign_attrs(unit="deg")
 
 
-def cycle_parameters(tracks, cycles, opposite=None):
+def cycle_parameters(tracks: xr.Dataset, cycles: pd.DataFrame, opposite: xr.Dataset | None = None) -> pd.DataFrame:
     """Spatiotemporal parameters of every kept cycle.
 
     Step length is the distance between the two ankles along the walk at this leg's heel strike (Stenum et al. 2021).
@@ -166,7 +168,7 @@ def cycle_parameters(tracks, cycles, opposite=None):
     Returns
     -------
     pandas.DataFrame
-        A row a kept cycle: start_s, stride_time_s, cadence_steps_min, stance_percent, and with the tracks' unit in
+        A row per kept cycle: start_s, stride_time_s, cadence_steps_min, stance_percent, and with the tracks' unit in
         their names stride_length_m, step_length_m (NaN without the other leg), speed_m_s (of the neck).
     """
     kept = cycles[cycles.kept]
@@ -191,64 +193,7 @@ def cycle_parameters(tracks, cycles, opposite=None):
     )
 
 
-def _along(tracks, name):
+def _along(tracks: xr.Dataset, name: str) -> Callable[[np.ndarray], np.ndarray]:
     """Position of a keypoint along the walk as a function of time."""
     x = tracks.position.sel(keypoints=name, space="x").values[:, 0]
     return lambda time: np.interp(time, tracks.time.values, x)
-
-
-def analyse_trial(
-    aligned,
-    *,
-    reference="neck",
-    method="velocity",
-    neck_origin="heel_strike",
-    min_stride_s=0.6,
-    max_stride_s=2.0,
-):
-    """Events, cycles, curves and parameters of all views of one trial.
-
-    Parameters
-    ----------
-    aligned : xarray.Dataset
-        As from `alignment.align_trial`; lengths come in metres where it has position_m.
-    reference, method, neck_origin, min_stride_s, max_stride_s
-        See `find_events`, `find_cycles` and `keypoint_curves`.
-
-    Returns
-    -------
-    events : pandas.DataFrame
-        participant, trial, view, side, event, time_s.
-    cycles : pandas.DataFrame
-        Every cycle, kept or why not, with the parameters of kept ones.
-    curves : xarray.DataArray (view, keypoint, space, percent)
-        Mean over the trial's cycles, NaN without any.
-    angles : xarray.DataArray (view, joint, percent)
-    """
-    reference_point(reference)
-    metres = aligned
-    if "position_m" in aligned:
-        metres = aligned.assign(position=aligned.position_m).assign_attrs(unit="m")
-    sides = {str(view): str(side) for view, side in zip(aligned.view.values, aligned.side.values, strict=True)}
-    events, cycles, curves, angles = [], [], [], []
-    for view, side in sides.items():
-        tracks = aligned.sel(view=view, drop=True)
-        found = find_events(tracks, reference=reference, method=method, min_stride_s=min_stride_s)
-        cut = find_cycles(tracks, found, min_stride_s=min_stride_s, max_stride_s=max_stride_s)
-        opposite = [metres.sel(view=other, drop=True) for other in sides if sides[other] != side]
-        told = cycle_parameters(metres.sel(view=view, drop=True), cut, opposite[0] if opposite else None)
-        identity = {"participant": aligned.participant, "trial": aligned.trial, "view": view, "side": side}
-        events.append(found.assign(**identity))
-        cycles.append(cut.merge(told, on="start_s", how="left").assign(**identity))
-        shape = {"reference": reference, "neck_origin": neck_origin}
-        curves.append(keypoint_curves(tracks, cut, **shape).mean("cycle").rename(keypoints="keypoint"))
-        angles.append(over_cycles(joint_angles(tracks.position.isel(individuals=0, drop=True)), cut).mean("cycle"))
-    lead = ["participant", "trial", "view", "side"]
-    events, cycles = (pd.concat(rows, ignore_index=True) for rows in (events, cycles))
-    names = xr.Variable("view", list(sides))
-    return (
-        events[[*lead, "event", "time_s"]],
-        cycles[[*lead, *cycles.columns.difference(lead, sort=False)]],
-        xr.concat(curves, names).transpose("view", "keypoint", "space", "percent"),
-        xr.concat(angles, names).transpose("view", "joint", "percent"),
-    )

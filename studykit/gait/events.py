@@ -5,6 +5,7 @@ Tracks are gait6 in walking coordinates (x grows along the walk, y upward), so t
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from scipy.interpolate import CubicSpline
 from scipy.signal import find_peaks
 
@@ -20,7 +21,7 @@ REFERENCES = ("neck", "mid_hip")
 FAR = 2 / 3
 
 
-def heel_strikes(ankle, reference, fps, *, min_stride_s=0.6):
+def heel_strikes(ankle: np.ndarray, reference: np.ndarray, fps: float, *, min_stride_s: float = 0.6) -> np.ndarray:
     """Heel strikes of one foot from its horizontal distance to the body.
 
     A foot lands when it is farthest ahead of the reference point (Zeni et al. 2008, Gait Posture 27:710; thesis 002,
@@ -50,13 +51,15 @@ def heel_strikes(ankle, reference, fps, *, min_stride_s=0.6):
     return _peaks(*_distance(ankle, reference, fps, min_stride_s), fps, min_stride_s)
 
 
-def toe_offs(ankle, reference, fps, *, min_stride_s=0.6):
-    """Toe-offs of one foot: where it is farthest behind the reference; else as `heel_strikes`."""
+def toe_offs(ankle: np.ndarray, reference: np.ndarray, fps: float, *, min_stride_s: float = 0.6) -> np.ndarray:
+    """Toe-offs of one foot: where it is farthest behind the reference; otherwise as `heel_strikes`."""
     distance, known = _distance(ankle, reference, fps, min_stride_s)
     return _peaks(-distance, known, fps, min_stride_s)
 
 
-def _distance(ankle, reference, fps, min_stride_s):
+def _distance(
+    ankle: np.ndarray, reference: np.ndarray, fps: float, min_stride_s: float
+) -> tuple[np.ndarray, np.ndarray]:
     ankle, reference = np.asarray(ankle, float), np.asarray(reference, float)
     if ankle.shape != reference.shape:
         raise ValueError(
@@ -72,7 +75,7 @@ def _distance(ankle, reference, fps, min_stride_s):
     return distance, known
 
 
-def _peaks(distance, known, fps, min_stride_s):
+def _peaks(distance: np.ndarray, known: np.ndarray, fps: float, min_stride_s: float) -> np.ndarray:
     frames = np.arange(len(distance))
     bridged = np.interp(frames, frames[known], distance[known])
     # A step's swing spans the whole range; ripples within stance do not. The rise to the first peak may have happened
@@ -86,11 +89,13 @@ def _peaks(distance, known, fps, min_stride_s):
     return np.array([p + parabola_peak(bridged, p) for p in peaks]) / fps
 
 
-def speed_changes(x, fps, near, *, stops, speed, before_s, after_s):
+def speed_changes(
+    x: np.ndarray, fps: float, near: np.ndarray, *, stops: bool, speed: float, before_s: float, after_s: float
+) -> np.ndarray:
     """When a foot stops or starts: its forward speed passes a share of the walking speed.
 
     A foot swings at about the body's speed just before it lands, and stands still after; the toe lies still until it
-    leaves. A camera of 25 frames a second, and any zero-lag filter, spreads that change over some frames, evenly to
+    leaves. A camera of 25 frames per second, and any zero-lag filter, spreads that change over some frames, evenly to
     both sides, so that its middle stays where it was. A cubic spline through the samples gives sub-frame times.
 
     Parameters
@@ -130,7 +135,9 @@ def speed_changes(x, fps, near, *, stops, speed, before_s, after_s):
     return out
 
 
-def find_events(tracks, *, reference="neck", method="velocity", min_stride_s=0.6):
+def find_events(
+    tracks: xr.Dataset, *, reference: str = "neck", method: str = "velocity", min_stride_s: float = 0.6
+) -> pd.DataFrame:
     """Heel strikes and toe-offs of the tracks' leg.
 
     Parameters
@@ -171,22 +178,18 @@ def find_events(tracks, *, reference="neck", method="velocity", min_stride_s=0.6
         behind = toe_offs(x["toe"], body, fps, min_stride_s=min_stride_s)
         strikes = speed_changes(x["heel"], fps, ahead, stops=True, speed=speed, before_s=0.04, after_s=0.16)
         offs = speed_changes(x["toe"], fps, behind, stops=False, speed=speed, before_s=0.2, after_s=0.02)
-    events = pd.DataFrame(
-        {
-            "event": ["heel_strike"] * len(strikes) + ["toe_off"] * len(offs),
-            "time_s": np.concatenate([strikes, offs]) + start,
-        }
-    )
+    kinds = np.repeat(["heel_strike", "toe_off"], [len(strikes), len(offs)])
+    events = pd.DataFrame({"event": kinds, "time_s": np.concatenate([strikes, offs]) + start})
     return events.dropna().sort_values("time_s", kind="stable").reset_index(drop=True)
 
 
-def reference_point(reference):
+def reference_point(reference: str) -> str:
     """The gait6 keypoint that stands for the body: "neck", or "hip" for "mid_hip"."""
     if reference not in REFERENCES:
         raise ValueError(f"expected reference one of {REFERENCES}, got {reference!r}")
     return "neck" if reference == "neck" else "hip"
 
 
-def _slope(x, fps):
+def _slope(x: np.ndarray, fps: float) -> float:
     known = np.isfinite(x)
     return float(np.polyfit(np.flatnonzero(known) / fps, x[known], 1)[0])

@@ -4,9 +4,13 @@ Every recording is brought to right-to-left walking; x is then counted from the 
 walk (thesis 002, section 2.4), and y from the bottom, so that it grows upward.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
+import xarray as xr
 from scipy.stats import theilslopes
 
+from studykit.cameras import Camera
 from studykit.skeletons import SKELETONS, flip_order
 from studykit.tracks import select_side
 
@@ -14,7 +18,7 @@ GAIT6 = SKELETONS["gait6"].keypoints
 SCALINGS = ("none", "leg_length", "homography")
 
 
-def mirror(tracks):
+def mirror(tracks: xr.Dataset) -> xr.Dataset:
     """Tracks of the mirror image: x becomes width - 1 - x, left and right change names.
 
     The body of a mirrored image is that of another person whose left is our right, which is what a network sees there.
@@ -44,12 +48,12 @@ def mirror(tracks):
     return out.assign(position=position).assign_attrs(mirrored=1 - int(tracks.attrs["mirrored"]))
 
 
-def mirror_frame(image):
+def mirror_frame(image: np.ndarray) -> np.ndarray:
     """The image flipped left-right, (H, W) or (H, W, channels); pixel centres go from x to W - 1 - x."""
     return np.ascontiguousarray(np.asarray(image)[:, ::-1])
 
 
-def to_walk(tracks):
+def to_walk(tracks: xr.Dataset) -> xr.Dataset:
     """Walking coordinates of a right-to-left walk: origin in the bottom right corner, x along the walk, y up, px.
 
     Thesis 002, section 2.4, inverts x only; y is turned as well so that "higher" is a larger number.
@@ -65,7 +69,7 @@ def to_walk(tracks):
     return tracks.assign(position=position).assign_attrs(coordinate_system="walk", unit="px")
 
 
-def orient(tracks, direction, name="tracks"):
+def orient(tracks: xr.Dataset, direction: str, name: str = "tracks") -> xr.Dataset:
     """Tracks of one recording in walking coordinates, mirrored first if the walk goes from left to right.
 
     Parameters
@@ -97,7 +101,7 @@ def orient(tracks, direction, name="tracks"):
     return walk
 
 
-def forward_speed(tracks):
+def forward_speed(tracks: xr.Dataset) -> float:
     """Median speed along the walk over all keypoints, units of x per second."""
     x = tracks.position.sel(space="x").values
     span = max(1, round(tracks.attrs["fps"] * 0.5))  # half a second, so that swinging feet and noise average out
@@ -107,7 +111,7 @@ def forward_speed(tracks):
     return float(np.nanmedian(steps)) * tracks.attrs["fps"] / span if np.isfinite(steps).any() else np.nan
 
 
-def near_leg(tracks, name="tracks"):
+def near_leg(tracks: xr.Dataset, name: str = "tracks") -> xr.Dataset:
     """The leg that faces the camera, as gait6 tracks.
 
     In walking coordinates the picture shows a walk to the left, so the near leg is the one that looks like a left leg.
@@ -120,7 +124,7 @@ def near_leg(tracks, name="tracks"):
     return _leg(tracks, "left", name)
 
 
-def far_leg(tracks, name="tracks"):
+def far_leg(tracks: xr.Dataset, name: str = "tracks") -> xr.Dataset:
     """The leg that is turned away from the camera, as gait6 tracks.
 
     Raises
@@ -136,12 +140,12 @@ def far_leg(tracks, name="tracks"):
     return _leg(tracks, "right", name)
 
 
-def has_one_leg(tracks):
+def has_one_leg(tracks: xr.Dataset) -> bool:
     """Whether the tracks hold the keypoints of gait6: one leg, without a side's name."""
     return sorted(str(k) for k in tracks.keypoints.values) == sorted(GAIT6)
 
 
-def _leg(tracks, looks, name):
+def _leg(tracks: xr.Dataset, looks: str, name: str) -> xr.Dataset:
     _expect_system(tracks, "walk", "orient them first")
     if has_one_leg(tracks):
         return tracks.sel(keypoints=list(GAIT6))
@@ -151,8 +155,8 @@ def _leg(tracks, looks, name):
         raise ValueError(f"{name}: {error}") from None
 
 
-def opposite_as_far(near, opposite):
-    """Where the far leg is in one view, told by the opposite camera, which sees just that leg.
+def opposite_as_far(near: xr.Dataset, opposite: xr.Dataset) -> xr.Dataset:
+    """Where the far leg is in one view, according to the opposite camera, which sees just that leg.
 
     The opposite view, mirrored, shows the same body from the other side. Its neck is laid on this view's neck (a
     straight line over time in x, a constant in y, both robust), because the two cameras never frame quite alike. What
@@ -178,7 +182,7 @@ def opposite_as_far(near, opposite):
     return opposite.assign(position=opposite.position + across[:, :, None, None])
 
 
-def view_lag(a, b, *, max_lag_s=0.25):
+def view_lag(a: xr.Dataset, b: xr.Dataset, *, max_lag_s: float = 0.25) -> tuple[float, float]:
     """How much later the second view shows what the first one shows.
 
     Cross-correlation of what both cameras see alike: the neck's rise and fall, and its gain and loss on a steady
@@ -209,7 +213,7 @@ def view_lag(a, b, *, max_lag_s=0.25):
     return (lags[best] + parabola_peak(score, best)) / fps, float(score[best])
 
 
-def _neck_rhythm(tracks):
+def _neck_rhythm(tracks: xr.Dataset) -> np.ndarray | None:
     """Neck x and y without their slow parts, each of unit variance, (time, 2); None where too little is known."""
     neck = tracks.position.sel(keypoints="neck").values[:, :, 0]
     known = np.isfinite(neck).all(1)
@@ -221,7 +225,7 @@ def _neck_rhythm(tracks):
     return (neck - slow) / np.maximum((neck - slow).std(0), 1e-9)
 
 
-def _correlation(a, b, lag):
+def _correlation(a: np.ndarray, b: np.ndarray, lag: int) -> float:
     """Correlation of a(t) with b(t + lag) over the frames that both have."""
     start, stop = max(0, -lag), min(len(a), len(b) - lag)
     if stop - start < 8:
@@ -230,14 +234,16 @@ def _correlation(a, b, lag):
     return float((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()))
 
 
-def parabola_peak(values, index):
+def parabola_peak(values: np.ndarray, index: int) -> float:
     """Where a parabola through three samples around an extremum has its own, samples from the middle one."""
     left, middle, right = values[index - 1], values[index], values[index + 1]
     bend = left - 2 * middle + right
     return float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend else 0.0
 
 
-def common_clock(views, how="exact", name="trial", max_lag_s=0.25):
+def common_clock(
+    views: Mapping[str, xr.Dataset], how: str = "exact", name: str = "trial", max_lag_s: float = 0.25
+) -> dict[str, xr.Dataset]:
     """All views of a trial on one clock.
 
     Parameters
@@ -289,7 +295,14 @@ def common_clock(views, how="exact", name="trial", max_lag_s=0.25):
     }
 
 
-def to_metres(tracks, how, *, leg_length_m=None, camera=None, name="tracks"):
+def to_metres(
+    tracks: xr.Dataset,
+    how: str,
+    *,
+    leg_length_m: float | None = None,
+    camera: Camera | None = None,
+    name: str = "tracks",
+) -> xr.Dataset:
     """Tracks in metres.
 
     "leg_length": one factor for the recording, the person's leg length (hip to ankle joint) over the median length of
@@ -304,8 +317,8 @@ def to_metres(tracks, how, *, leg_length_m=None, camera=None, name="tracks"):
     how : {"none", "leg_length", "homography"}
     leg_length_m : float
         For "leg_length".
-    camera : dict
-        For "homography": K (3, 3), R (3, 3), t (3,), world to camera in metres.
+    camera : Camera
+        For "homography".
     name : str
         For messages.
 
@@ -335,17 +348,16 @@ def to_metres(tracks, how, *, leg_length_m=None, camera=None, name="tracks"):
     return tracks.assign(position=_on_walkway(tracks, camera)).assign_attrs(unit="m")
 
 
-def leg_path(tracks):
+def leg_path(tracks: xr.Dataset) -> float:
     """Median over time of the length of the path hip-knee-ankle, in the tracks' unit."""
     points = tracks.position.sel(keypoints=["hip", "knee", "ankle"]).transpose("keypoints", "time", "space", ...).values
     length = np.linalg.norm(np.diff(points, axis=0), axis=2).sum(0)
     return float(np.nanmedian(length)) if np.isfinite(length).any() else np.nan
 
 
-def _on_walkway(tracks, camera):
+def _on_walkway(tracks: xr.Dataset, camera: Camera) -> xr.DataArray:
     """Walking coordinates (m) in the plane z = 0 of the calibrated room."""
-    matrix, rotation = np.array(camera["K"], float), np.array(camera["R"], float)
-    to_image = matrix @ np.column_stack([rotation[:, :2], np.array(camera["t"], float)])
+    to_image = camera.K @ np.column_stack([camera.R[:, :2], camera.t])
     position = tracks.position.transpose("time", "keypoints", "individuals", "space").values
     # Back to what the camera saw: undo the walking coordinates, then the mirror.
     pixel = np.array([tracks.attrs["width_px"] - 1, tracks.attrs["height_px"] - 1]) - position
@@ -354,12 +366,12 @@ def _on_walkway(tracks, camera):
     plane = np.concatenate([pixel, np.ones_like(pixel[..., :1])], -1) @ np.linalg.inv(to_image).T
     plane = plane[..., :2] / plane[..., 2:]
     # The walk goes to the left of the picture; unmirrored that is to the right if the picture was mirrored.
-    forward = np.sign(rotation[0, 0]) * (1 if tracks.attrs["mirrored"] else -1)
+    forward = np.sign(camera.R[0, 0]) * (1 if tracks.attrs["mirrored"] else -1)
     plane[..., 0] *= forward
     return tracks.position.copy(data=plane.transpose(0, 3, 1, 2))
 
 
-def _expect_system(tracks, system, hint):
+def _expect_system(tracks: xr.Dataset, system: str, hint: str) -> None:
     if tracks.attrs.get("coordinate_system") != system:
         raise ValueError(
             f"expected tracks in {system} coordinates, got {tracks.attrs.get('coordinate_system')!r}; {hint}"

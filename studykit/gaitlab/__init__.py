@@ -1,7 +1,7 @@
 """The simulated two-camera gait laboratory: people who walk before two cameras, with everything known exactly.
 
 `simulate_study` writes a whole study, `simulate_stills` draws single people in many poses and `simulate_scenes` several
-in one picture; `load_truth`, `truth_tracks`, `load_masks` and `project` read what is known.
+in one picture; `load_truth`, `load_masks` and `project` read what is known.
 """
 
 from studykit.cameras import project
@@ -10,7 +10,7 @@ from studykit.gaitlab.film import load_masks
 from studykit.gaitlab.record import Recorded, simulate_study
 from studykit.gaitlab.scenes import simulate_scenes
 from studykit.gaitlab.stills import simulate_stills
-from studykit.truth.file import build_truth, load_truth, save_truth, truth_tracks
+from studykit.truth.file import build_truth, load_truth, save_truth
 
 __all__ = [
     "Recorded",
@@ -23,5 +23,4 @@ __all__ = [
     "simulate_scenes",
     "simulate_stills",
     "simulate_study",
-    "truth_tracks",
 ]

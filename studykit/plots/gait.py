@@ -1,119 +1,109 @@
-"""Figures of cleaning, alignment and gait cycles; each comes with the numbers that it shows."""
+"""Figures of cleaning, alignment and gait cycles, each with the numbers that it shows."""
+
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
+import xarray as xr
+from matplotlib.figure import Figure
 
-from studykit.plots.style import LIMB_COLOURS, ONE_COLUMN, TWO_COLUMNS, view_colours
+from studykit.plots.style import LIMB_COLOURS, ONE_COLUMN, TWO_COLUMNS, study_grid, view_colours
 
+Drawn = tuple[Figure, pd.DataFrame]
 _METHOD_COLOURS = {"velocity": "#009E73", "distance": "#E69F00"}
+_RATES = {
+    "paper_percent": ("thesis 002", "0.6"),
+    "wrong_limb_percent": ("on the wrong limb", "#D55E00"),
+    "wrong_limb_left_percent": ("on the wrong limb, cleaned", "#009E73"),
+    "detected_percent": ("detected by the rules", "#56B4E9"),
+}
+_UNITS = {"steps_min": "steps/min", "percent": "%", "m_s": "m/s", "px_s": "px/s", "s": "s", "m": "m", "px": "px"}
 
 
-def draw_cleaning(trial, view):
-    """Knee and foot of one view before and after cleaning, and the opposite camera's near leg behind them.
+def draw_cleaning(trial: xr.Dataset, view: str) -> Drawn:
+    """Knee and foot of one view before (crosses) and after cleaning (lines), and the opposite camera's near leg (grey).
 
     Parameters
     ----------
     trial : xarray.Dataset
-        As from `alignment.align_trial`.
+        As from `gait.align.align_trial`.
     view : str
-
-    Returns
-    -------
-    fig : matplotlib Figure
-    data : pandas.DataFrame
     """
-    joints = ("knee", "ankle", "heel", "toe")
-    fig, axes = plt.subplots(2, len(joints), figsize=(TWO_COLUMNS, 3.4), sharex=True)
-    rows = []
-    for row, space in enumerate("xy"):
-        for axis, joint in zip(axes[row], joints, strict=True):
-            one = trial.sel(keypoints=joint, space=space).isel(individuals=0)
-            for other in one.view.values[one.view.values != view]:
-                axis.plot(trial.time, one.position.sel(view=other), color="0.8")
-            one = one.sel(view=view)
-            axis.plot(trial.time, one.position_raw, "x", color="0.3", markersize=2.5, markeredgewidth=0.6)
-            axis.plot(trial.time, one.position, color=LIMB_COLOURS[joint], linewidth=1)
-            axis.set_title(f"{space} of {joint}")
-            rows.append(
-                pd.DataFrame(
-                    {
-                        "keypoint": joint,
-                        "space": space,
-                        "time_s": trial.time,
-                        "raw": one.position_raw,
-                        "cleaned": one.position,
-                    }
-                )
-            )
-        axes[row, 0].set_ylabel(trial.attrs["unit"])
-    _label_bottom(axes, "time (s)")
-    return fig, pd.concat(rows)
+    joints, names = ["knee", "ankle", "heel", "toe"], {"time": "time_s", "keypoints": "keypoint"}
+    names |= {"position_raw": "raw", "position": "cleaned"}
+    table = trial[list(names)[2:]].sel(keypoints=joints).isel(individuals=0)
+    table = table.to_dataframe(dim_order=["view", "space", "keypoints", "time"]).reset_index().rename(columns=names)
+
+    def panel(data: pd.DataFrame, **_) -> None:
+        for other, lines in data.groupby("view"):
+            colour = LIMB_COLOURS[lines.keypoint.iloc[0]] if other == view else "0.8"
+            plt.plot(lines.time_s, lines.cleaned, color=colour, linewidth=1, zorder=2 if other == view else 1)
+        mine = data[data["view"] == view]
+        plt.plot(mine.time_s, mine.raw, "x", color="0.3", markersize=2.5, markeredgewidth=0.6, zorder=1.5)
+
+    grid = sns.FacetGrid(table, row="space", col="keypoint", sharey=False).map_dataframe(panel)
+    grid.set_axis_labels("time (s)", trial.attrs["unit"])
+    fig = study_grid(grid, 3.4, titles="{row_name} of {col_name}")
+    return fig, table.loc[table["view"] == view, ["keypoint", "space", "time_s", "raw", "cleaned"]]
 
 
-def draw_false_positives(summary):
-    """Bars of the rates in a table with a column keypoint and a column a kind of rate, percent."""
-    names = {
-        "paper_percent": ("thesis 002", "0.6"),
-        "wrong_limb_percent": ("on the wrong limb", "#D55E00"),
-        "wrong_limb_left_percent": ("on the wrong limb, cleaned", "#009E73"),
-        "detected_percent": ("found by the rules", "#56B4E9"),
-    }
-    data = summary[summary.paper_percent.notna()].set_index("keypoint")[list(names)].dropna(axis=1, how="all")
+def draw_false_positives(summary: pd.DataFrame) -> Drawn:
+    """Bars of the rates in a table with a column keypoint and a column per kind of rate, percent."""
+    data = summary[summary.paper_percent.notna()][["keypoint", *_RATES]].dropna(axis=1, how="all")
     fig, axis = plt.subplots(figsize=(ONE_COLUMN, 2.4))
-    colours = [names[column][1] for column in data]
-    data.rename(columns={key: text for key, (text, _) in names.items()}).plot.bar(
-        ax=axis, width=0.8, rot=0, color=colours
-    )
+    long = data.rename(columns={key: text for key, (text, _) in _RATES.items()}).melt("keypoint", var_name="rate")
+    sns.barplot(long, x="keypoint", y="value", hue="rate", palette=dict(_RATES.values()), saturation=1, ax=axis)
     axis.set(xlabel="", ylabel="points (%)")
-    axis.legend(loc="lower left", bbox_to_anchor=(0, 1))
-    return fig, data.reset_index()
+    sns.move_legend(axis, "lower left", bbox_to_anchor=(0, 1), title="")
+    return fig, data
 
 
-def draw_lags(lags):
+def draw_lags(lags: pd.DataFrame) -> Drawn:
     """Lags of the views to the first one, in frames, and how well the views agree there."""
-    fig, axes = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.2))
-    axes[0].hist(lags.lag_frames.dropna(), bins=np.arange(-6.25, 6.5, 0.5), color="#56B4E9")
-    axes[0].set(xlabel="lag to the first view (frames)", ylabel=f"trials (n = {lags.lag_s.notna().sum()})")
-    axes[1].scatter(lags.lag_frames, lags.correlation, s=8)
-    axes[1].set(xlabel="lag to the first view (frames)", ylabel="correlation", xlim=(-6.5, 6.5), ylim=(0, 1.03))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.2))
+    sns.histplot(
+        lags, x="lag_frames", bins=np.arange(-6.25, 6.5, 0.5), color="#56B4E9", alpha=1, edgecolor="none", ax=left
+    )
+    sns.scatterplot(lags, x="lag_frames", y="correlation", s=12, ax=right)
+    left.set(xlabel="lag to the first view (frames)", ylabel=f"trials (n = {lags.lag_s.notna().sum()})")
+    right.set(xlabel="lag to the first view (frames)", xlim=(-6.5, 6.5), ylim=(0, 1.03))
     return fig, lags
 
 
-def draw_views(trial):
+def draw_views(trial: xr.Dataset) -> Drawn:
     """Neck, and ankle relative to the neck, of all views of one trial over time."""
-    fig, axes = plt.subplots(1, 3, figsize=(TWO_COLUMNS, 2.2))
-    colours, rows = view_colours(trial.view.values), []
-    for view in trial.view.values:
-        one = trial.position.sel(view=view).isel(individuals=0)
-        panels = {
-            "x of neck": one.sel(keypoints="neck", space="x"),
-            "y of neck": one.sel(keypoints="neck", space="y"),
-            "x of ankle - neck": one.sel(keypoints="ankle", space="x") - one.sel(keypoints="neck", space="x"),
-        }
-        for axis, (title, values) in zip(axes, panels.items(), strict=True):
-            axis.plot(trial.time, values, color=colours[view], label=f"{view}, {one.side.item()} leg")
-            axis.set(title=title, xlabel="time (s)")
-            rows.append(pd.DataFrame({"view": view, "what": title, "time_s": trial.time, "value": values}))
-    axes[0].set_ylabel(trial.attrs["unit"])
-    axes[0].legend()
-    return fig, pd.concat(rows)
+    position = trial.position.isel(individuals=0, drop=True).transpose("view", "time", "space", "keypoints")
+    neck, ankle = (position.sel(keypoints=name, drop=True) for name in ("neck", "ankle"))
+    whats = {"x of neck": neck.sel(space="x"), "y of neck": neck.sel(space="y")}
+    whats["x of ankle - neck"] = (ankle - neck).sel(space="x")
+    table = xr.concat([what.drop_vars("space") for what in whats.values()], pd.Index(whats, name="what"))
+    table = table.to_dataframe(name="value", dim_order=["view", "what", "time"]).reset_index()
+    table["leg"] = table["view"] + ", " + table.side + " leg"
+    colours = view_colours(trial.view.values)
+    palette = {leg: colours[view] for leg, view in zip(table.leg, table["view"], strict=True)}
+    grid = sns.FacetGrid(table, col="what", hue="leg", palette=palette, sharey=False).map(plt.plot, "time", "value")
+    grid.set_axis_labels("time (s)", trial.attrs["unit"])
+    grid.axes[0, 0].legend()
+    return study_grid(grid, 2.2), table.rename(columns={"time": "time_s"})[["view", "what", "time_s", "value"]]
 
 
-def draw_events(trial, events, true, body):
-    """Distance of the ankle to the body with the events found on it.
+def draw_events(trial: xr.Dataset, events: pd.DataFrame, true: Mapping[str, pd.DataFrame], body: str) -> Drawn:
+    """Distance of the ankle to the body with the events detected on it.
 
     Parameters
     ----------
     trial : xarray.Dataset
     events : pandas.DataFrame
-        Of this trial: view, event, time_s.
+        view, event, time_s of this trial (or more).
     true : dict of str to pandas.DataFrame
         True events by view; may be empty.
     body : str
         Keypoint that the distance is measured from.
     """
     fig, axis = plt.subplots(figsize=(TWO_COLUMNS, 2.4))
+    events = events[(events.participant == trial.participant) & (events.trial == trial.trial)]
     colours, rows = view_colours(trial.view.values), []
     for view in trial.view.values:
         x = trial.position.sel(view=view, space="x").isel(individuals=0)
@@ -132,7 +122,7 @@ def draw_events(trial, events, true, body):
     return fig, pd.concat(rows)
 
 
-def draw_curves(curves):
+def draw_curves(curves: xr.DataArray) -> Drawn:
     """Mean and standard deviation over trials of every curve, by view.
 
     Parameters
@@ -141,67 +131,59 @@ def draw_curves(curves):
         (participant, trial, view, keypoint, space, percent), or (..., joint, percent) for angles.
     """
     what = "keypoint" if "keypoint" in curves.dims else "joint"
-    names, spaces = curves[what].values, curves.space.values if "space" in curves.dims else [None]
-    size = (TWO_COLUMNS, 0.7 + 1.3 * len(spaces))
-    fig, axes = plt.subplots(len(spaces), len(names), figsize=size, sharex=True, squeeze=False)
-    colours, rows = view_colours(curves.view.values), []
-    for row, space in enumerate(spaces):
-        for axis, name in zip(axes[row], names, strict=True):
-            panel = curves.sel({what: name} | ({"space": space} if space else {}))
-            axis.set_title(f"{space} of {name}" if space else name)
-            for view in curves.view.values:
-                trials = panel.sel(view=view)
-                mean, sd = (f(("participant", "trial")) for f in (trials.mean, trials.std))
-                n = int(np.isfinite(trials).any("percent").sum())
-                axis.plot(mean.percent, mean, color=colours[view], label=f"{view} (n = {n})")
-                axis.fill_between(mean.percent, mean - sd, mean + sd, color=colours[view], alpha=0.2, linewidth=0)
-                place = {"view": view, what: name, "space": space}
-                rows.append(pd.DataFrame({**place, "percent": mean.percent, "mean": mean, "sd": sd}))
-        axes[row, 0].set_ylabel(curves.attrs["unit"])
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), ncols=len(colours), loc="outside upper right")
-    _label_bottom(axes, "cycle (%)")
-    return fig, pd.concat(rows).dropna(axis=1, how="all")
+    spaces = ["space"] if "space" in curves.dims else []
+    over = ("participant", "trial")
+    means = xr.Dataset({"mean": curves.mean(over), "sd": curves.std(over)})
+    data = means.to_dataframe(dim_order=[*spaces, what, "view", "percent"]).reset_index()
+    known = np.isfinite(curves).any("percent").sum(over)
+    counts = known.isel({dim: 0 for dim in known.dims if dim != "view"}).to_series()
+    labels = {view: f"{view} (n = {n})" for view, n in counts.items()}
+    palette = {labels[view]: colour for view, colour in view_colours(labels).items()}
+
+    def panel(data: pd.DataFrame, color: str, **_) -> None:
+        low, high = data["mean"] - data.sd, data["mean"] + data.sd
+        plt.plot(data.percent, data["mean"], color=color)
+        plt.fill_between(data.percent, low, high, color=color, alpha=0.2, linewidth=0)
+
+    shown, row = data.assign(view=data["view"].map(labels)), spaces[0] if spaces else None
+    grid = sns.FacetGrid(shown, row=row, col=what, hue="view", palette=palette, sharey=False).map_dataframe(panel)
+    grid.set_axis_labels("cycle (%)", curves.attrs["unit"])
+    fig = study_grid(grid, 0.7 + 1.3 * len(grid.axes), titles="{row_name} of {col_name}" if spaces else "{col_name}")
+    handles = [plt.Line2D([], [], color=colour, label=label) for label, colour in palette.items()]
+    fig.legend(handles=handles, ncols=len(palette), loc="outside upper right")
+    return fig, data[["view", what, *spaces, "percent", "mean", "sd"]]
 
 
-def draw_spatiotemporal(table, quantities):
+def draw_spatiotemporal(table: pd.DataFrame, quantities: Sequence[str]) -> Drawn:
     """Every recording's parameters by view; a line joins the views of one trial."""
-    views = sorted(table["view"].unique())
-    colours = view_colours(views)
-    fig, axes = plt.subplots(1, len(quantities), figsize=(TWO_COLUMNS, 2.2))
-    for axis, quantity in zip(axes, quantities, strict=True):
-        wide = table.pivot_table(quantity, ["participant", "trial"], "view").reindex(columns=views)
-        axis.plot(range(len(views)), wide.T, color="0.8", linewidth=0.6)
-        for i, view in enumerate(views):
-            axis.plot(np.full(len(wide), i), wide[view], "o", markersize=2.5, color=colours[view])
-        axis.set_xticks(range(len(views)), views)
-        axis.margins(x=0.3)
+    long = table.melt(["participant", "trial", "view"], quantities, "quantity").sort_values("view", kind="stable")
+    long["walk"] = long.participant + " " + long.trial.astype(str)
+    palette = view_colours(long["view"].unique())
+    look = {"x": "view", "y": "value", "sharey": False, "kind": "strip", "jitter": False, "size": 3.5}
+    grid = sns.catplot(long, col="quantity", hue="view", palette=palette, legend=False, **look)
+    lines = {"units": "walk", "estimator": None, "color": "0.8", "linewidth": 0.6, "zorder": 0}
+    grid.map_dataframe(sns.lineplot, x="view", y="value", **lines).set_axis_labels("", "")
+    fig = study_grid(grid, 2.2)
+    for axis, quantity in zip(grid.axes.flat, quantities, strict=True):
         axis.set_title(_with_unit(quantity), fontsize=7)
+        axis.margins(x=0.3)
     return fig, table
 
 
-def draw_event_errors(timing):
-    """Histograms of event errors, by event and method."""
-    fig, axes = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.2), sharey=True)
-    for axis, kind in zip(axes, ("heel_strike", "toe_off"), strict=True):
-        for method, colour in _METHOD_COLOURS.items():
-            errors = timing.error_s[(timing.method == method) & (timing.event == kind)].dropna()
-            axis.hist(errors, bins=np.arange(-0.2, 0.201, 0.01), color=colour, alpha=0.6, label=method)
-        axis.axvline(0, color="black", linewidth=0.6)
-        axis.set(xlabel="found - true (s)", title=kind.replace("_", " "))
-    axes[0].set_ylabel("events")
-    axes[0].legend()
-    return fig, timing
+def draw_event_errors(timing: pd.DataFrame) -> Drawn | str:
+    """Histograms of event errors, by event and method; without ground truth, a sentence that says so."""
+    if timing.empty:
+        return "The ground truth of this study is not known."
+    look = {"bins": np.arange(-0.2, 0.201, 0.01), "palette": _METHOD_COLOURS, "alpha": 0.6, "edgecolor": "none"}
+    shown = timing.assign(event=timing.event.str.replace("_", " "))
+    grid = sns.displot(shown, x="error_s", col="event", hue="method", hue_order=list(_METHOD_COLOURS), **look)
+    grid.refline(x=0, color="black", linewidth=0.6, linestyle="-").set_axis_labels("detected - true (s)", "events")
+    return study_grid(grid, 2.2), timing
 
 
-def _with_unit(quantity):
+def _with_unit(quantity: str) -> str:
     """ "stride_length_m" -> "stride length\\n(m)"."""
-    for ending in ("steps_min", "percent", "m_s", "px_s", "s", "m", "px"):
+    for ending, unit in _UNITS.items():
         if quantity.endswith("_" + ending):
-            unit = {"steps_min": "steps/min", "percent": "%", "m_s": "m/s", "px_s": "px/s"}.get(ending, ending)
-            return f"{quantity[: -len(ending) - 1].replace('_', ' ')}\n({unit})"
+            return f"{quantity.removesuffix('_' + ending).replace('_', ' ')}\n({unit})"
     return quantity
-
-
-def _label_bottom(axes, text):
-    for axis in axes[-1]:
-        axis.set_xlabel(text)

@@ -13,12 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from studykit.gait.views import has_one_leg
-from studykit.gaitlab import load_masks, load_truth, truth_tracks
+from studykit.gaitlab import load_masks
 from studykit.plots.skeletons import draw_outline, draw_skeleton
 from studykit.plots.style import TWO_COLUMNS, view_colours
 from studykit.skeletons import LEG
 from studykit.study import Recording, recordings
 from studykit.tracks import load_tracks
+from studykit.truth.file import load_truth
+from studykit.truth.reference import truth_tracks
 from studykit.video import probe, read_selected
 
 _HALF_WALK_M = 2.5
@@ -113,9 +115,8 @@ def draw_samples(study: pd.DataFrame, *, shares: Sequence[float] = (0.2, 0.5, 0.
 def _known_points(row: Recording) -> tuple[xr.Dataset | None, xr.DataArray | None]:
     """Tracks to draw, and the visibility of their points (time, keypoint) where the truth knows it."""
     if row.truth:
-        truth = load_truth(row.truth)
-        tracks = truth_tracks(truth, row.view, "gait11")
-        return tracks, truth.visibility.sel(view=row.view).sel(point=tracks.keypoints.values)
+        tracks = truth_tracks(load_truth(row.truth), row)
+        return tracks, 2 * tracks.confidence.isel(individuals=0, drop=True).rename(keypoints="point")
     return (load_tracks(row.tracks), None) if row.tracks else (None, None)
 
 

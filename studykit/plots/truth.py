@@ -1,74 +1,61 @@
-"""Figures of errors against the truth and of the perspective effect's terms; each with the numbers that it shows."""
+"""Figures of errors against the ground truth and of the perspective effect's terms, each with its numbers."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
+import xarray as xr
+from matplotlib.figure import Figure
 
-from studykit.plots.style import TWO_COLUMNS, view_colours
+from studykit.plots.style import TWO_COLUMNS, study_grid, view_colours
 from studykit.truth.perspective import TERMS
 
+Drawn = tuple[Figure, pd.DataFrame]
 # None of the colours of views.
 TERM_COLOURS = dict(zip(TERMS, ("#CC79A7", "#56B4E9", "#E69F00", "#009E73", "#888888"), strict=True))
 _QUANTILES = {0.01: "whislo", 0.25: "q1", 0.5: "med", 0.75: "q3", 0.99: "whishi"}
 
 
-def draw_pixels(pixels, within_px):
+def draw_pixels(pixels: pd.DataFrame, within_px: float) -> Drawn:
     """Boxes of the keypoints' distances from the truth, by step and view; log scale.
 
     Parameters
     ----------
     pixels : pandas.DataFrame
-        Rows of `known_truth.keypoint_errors` with step and view.
+        Rows of `truth.keypoints.step_errors`.
     within_px : float
         Drawn as a dotted line.
     """
-    steps, views = pixels.step.unique(), sorted(pixels["view"].unique())
-    keypoints = list(pixels.keypoint.unique())
     groups = pixels.groupby(["step", "view", "keypoint"]).distance
     table = pd.DataFrame({name: groups.quantile(q) for q, name in _QUANTILES.items()})
-    fig, axes = plt.subplots(1, len(steps), figsize=(TWO_COLUMNS, 2.4), sharey=True, squeeze=False)
-    for axis, step in zip(axes[0], steps, strict=True):
-        for k, view in enumerate(views):
-            boxes = table.loc[step, view].reindex(keypoints).to_dict("records")
-            place = np.arange(len(keypoints)) + 0.36 * (k - (len(views) - 1) / 2)
-            drawn = axis.bxp(boxes, place, widths=0.28, showfliers=False, patch_artist=True, manage_ticks=False)
-            for box, median in zip(drawn["boxes"], drawn["medians"], strict=True):
-                box.set(facecolor=view_colours(views)[view], alpha=0.5)
-                median.set(color="black")
-            drawn["boxes"][0].set_label(view)
-        axis.axhline(within_px, color="0.4", linewidth=0.8, linestyle=":")
-        axis.set_xticks(range(len(keypoints)), keypoints)
-        axis.set_title(step)
+    look = {"palette": view_colours(pixels["view"].unique()), "whis": (1, 99), "showfliers": False, "gap": 0.15}
+    look |= {"hue": "view", "hue_order": list(look["palette"]), "linewidth": 0.8, "boxprops": {"alpha": 0.6}}
+    grid = sns.catplot(pixels, kind="box", x="keypoint", y="distance", col="step", **look)
+    grid.refline(y=within_px, color="0.4", linewidth=0.8, linestyle=":")
     ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500) if t < 1.2 * table.whishi.max()]
-    axes[0, 0].set(yscale="log", ylabel="distance from the truth (px)", ylim=(0.1, None))
-    axes[0, 0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes[0, 0].minorticks_off()
-    axes[0, 0].legend()
-    return fig, table.reset_index()
+    grid.set(yscale="log", ylim=(0.1, None)).set_axis_labels("", "distance from the truth (px)")
+    grid.set(yticks=ticks, yticklabels=[f"{tick:g}" for tick in ticks])
+    grid.axes[0, 0].minorticks_off()
+    return study_grid(grid, 2.4), table.reset_index()
 
 
-def draw_events(events):
-    """Histograms of event errors, by event and view."""
-    views = sorted(events["view"].unique())
-    kinds = list(events.event.unique())
+def draw_events(events: pd.DataFrame) -> Drawn:
+    """Histograms of event errors, by event and view; errors beyond the axis count at its ends."""
     reach = max(0.06, float(events.error_s.abs().quantile(0.99)))
-    fig, axes = plt.subplots(1, len(kinds), figsize=(TWO_COLUMNS, 2.0), sharey=True, squeeze=False)
-    for axis, kind in zip(axes[0], kinds, strict=True):
-        errors = [events.error_s[(events["view"] == view) & (events.event == kind)].dropna() for view in views]
-        axis.hist(
-            [e.clip(-reach, reach) for e in errors],
-            np.linspace(-reach, reach, 25),
-            color=[view_colours(views)[view] for view in views],
-            label=[f"{view} (n = {len(e)})" for view, e in zip(views, errors, strict=True)],
-        )
-        axis.axvline(0, color="black", linewidth=0.6)
-        axis.set(xlabel="found - true (s)", title=kind.replace("_", " "))
-        axis.legend()
-    axes[0, 0].set_ylabel("events")
-    return fig, events
+    counts = events.groupby("view").error_s.count()
+    shown = events.assign(
+        error_s=events.error_s.clip(-reach, reach),
+        event=events.event.str.replace("_", " "),
+        view=events["view"].map({view: f"{view} (n = {n})" for view, n in counts.items()}),
+    )
+    palette = dict(zip(sorted(shown["view"].unique()), view_colours(counts.index).values(), strict=True))
+    look = {"bins": np.linspace(-reach, reach, 25), "multiple": "dodge", "alpha": 1, "edgecolor": "none"}
+    grid = sns.displot(shown, x="error_s", col="event", hue="view", hue_order=list(palette), palette=palette, **look)
+    grid.refline(x=0, color="black", linewidth=0.6, linestyle="-").set_axis_labels("detected - true (s)", "events")
+    return study_grid(grid, 2.0), events
 
 
-def draw_angles(found, true):
+def draw_angles(found: xr.DataArray, true: xr.DataArray) -> Drawn:
     """Mean joint angles over the cycle by view, measured (lines) and true (dotted).
 
     Parameters
@@ -76,38 +63,32 @@ def draw_angles(found, true):
     found, true : xarray.DataArray (participant, trial, view, joint, percent)
         deg
     """
-    colours, rows = view_colours(found.view.values), []
-    fig, axes = plt.subplots(1, found.sizes["joint"], figsize=(TWO_COLUMNS, 2.1))
-    for axis, joint in zip(axes, found.joint.values, strict=True):
-        for view in found.view.values:
-            means = [a.sel(joint=joint, view=view).mean(["participant", "trial"]) for a in (found, true)]
-            axis.plot(found.percent, means[0], color=colours[view], label=f"{view} measured")
-            axis.plot(found.percent, means[1], color=colours[view], linestyle=":", label=f"{view} true")
-            place = {"joint": joint, "view": view, "percent": found.percent}
-            rows.append(pd.DataFrame(place | {"measured": means[0], "true": means[1]}))
-        axis.set(title=joint, xlabel="gait cycle (%)")
-    axes[0].set_ylabel("flexion (deg)")
-    fig.legend(*axes[0].get_legend_handles_labels(), ncols=4, loc="outside upper center")
-    return fig, pd.concat(rows)
+    means = xr.Dataset({"measured": found, "true": true}).mean(["participant", "trial"])
+    table = means.to_dataframe(dim_order=["joint", "view", "percent"]).reset_index()
+    long = table.melt(["joint", "view", "percent"], var_name="which", value_name="flexion").dropna()
+    long["curve"], colours = long["view"] + " " + long.which, view_colours(found.view.values)
+    palette = {f"{view} {which}": colours[view] for view in colours for which in means}
+    look = {"palette": palette, "hue_order": list(palette), "hue_kws": {"linestyle": ["-", ":"] * len(colours)}}
+    grid = sns.FacetGrid(long, col="joint", col_order=found.joint.values, hue="curve", sharey=False, **look)
+    grid.map(plt.plot, "percent", "flexion").add_legend(title="")
+    grid.set_axis_labels("gait cycle (%)", "flexion (deg)")
+    return study_grid(grid, 2.1), table
 
 
-def draw_beside_stenum(table):
-    """Our mean absolute errors as shares of those of `known_truth.beside_stenum`; 1 is the dotted line."""
+def draw_beside_stenum(table: pd.DataFrame) -> Drawn:
+    """Our mean absolute errors as shares of those of `errors.beside_stenum`; 1 is the dotted line."""
     fig, axis = plt.subplots(figsize=(TWO_COLUMNS, 0.6 + 0.22 * len(table)))
-    place = np.arange(len(table))[::-1]
-    axis.hlines(place, 0, table.ratio, color="#56B4E9", linewidth=2)
-    axis.plot(table.ratio, place, "o", color="#0072B2", markersize=4)
-    for y, row in zip(place, table.itertuples(), strict=True):
-        axis.annotate(f"{row.mae:.3g} / {row.stenum_2021:g}", (row.ratio, y), (5, -2.5), textcoords="offset points")
+    names = (table.quantity + " (" + table.unit + ")").str.replace("_", " ").str.replace("m s)", "m/s)")
+    sns.barplot(x=table.ratio, y=names, color="#56B4E9", width=0.5, saturation=1, ax=axis)
+    texts = [f"{row.mae:.3g} / {row.stenum_2021:g}" for row in table.itertuples()]
+    axis.bar_label(axis.containers[0], texts, padding=3) if texts else None
     axis.axvline(1, color="0.4", linewidth=0.8, linestyle=":")
-    axis.set_yticks(
-        place, [f"{row.quantity} ({row.unit})".replace("_", " ").replace("m s)", "m/s)") for row in table.itertuples()]
-    )
-    axis.set(xlim=(0, 1.15 * max(1.0, table.ratio.max())), xlabel="our mean absolute error / Stenum et al. 2021")
+    axis.set(xlim=(0, 1.15 * max([1.0, *table.ratio])), xlabel="our mean absolute error / Stenum et al. 2021")
+    axis.set(ylabel="")
     return fig, table
 
 
-def draw_terms(terms, unit):
+def draw_terms(terms: xr.DataArray, unit: str) -> Drawn:
     """Mean over participants of every term and of the measured difference, over the cycle.
 
     Parameters
@@ -116,30 +97,24 @@ def draw_terms(terms, unit):
     unit : str
     """
     people = terms.mean("trial")
-    means, whole = people.mean("participant"), people.sum("term", skipna=False).mean("participant")
-    keypoints, rows = terms.keypoint.values, []
-    size = (TWO_COLUMNS, 3.4)
-    fig, axes = plt.subplots(2, len(keypoints), figsize=size, sharex=True, sharey="row", squeeze=False)
-    for row, space in zip(axes, terms.space.values, strict=True):
-        for axis, keypoint in zip(row, keypoints, strict=True):
-            axis.axhline(0, color="0.8", linewidth=0.5, zorder=0)
-            axis.plot(terms.percent, whole.sel(space=space, keypoint=keypoint), color="black", label="measured")
-            for term in terms.term.values:
-                curve = means.sel(term=term, space=space, keypoint=keypoint)
-                axis.plot(terms.percent, curve, color=TERM_COLOURS[term], linewidth=0.9, label=term)
-                place = {"keypoint": keypoint, "space": space, "term": term, "percent": terms.percent}
-                rows.append(pd.DataFrame(place | {"mean": curve}))
-            axis.set_title(f"{space} of {keypoint}")
-        row[0].set_ylabel(f"difference ({unit})")
-    for axis in axes[-1]:
-        axis.set_xlabel("cycle (%)")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, labels, ncols=6, loc="outside upper center")
-    return fig, pd.concat(rows)
+    whole = people.sum("term", skipna=False).expand_dims(term=["measured"])
+    curves = (
+        xr.concat([people, whole], "term")
+        .mean("participant")
+        .to_dataframe(name="mean", dim_order=["space", "keypoint", "term", "percent"])
+        .reset_index()
+    )
+    look = {"hue": "term", "palette": TERM_COLOURS | {"measured": "black"}, "sharey": "row"}
+    grid = sns.FacetGrid(curves, row="space", col="keypoint", **look)
+    grid.map(plt.plot, "percent", "mean", linewidth=0.9).add_legend(title="")
+    grid.refline(y=0, color="0.8", linewidth=0.5, linestyle="-", zorder=0)
+    grid.set_axis_labels("cycle (%)", f"difference ({unit})")
+    data = curves.loc[curves.term != "measured", ["keypoint", "space", "term", "percent", "mean"]]
+    return study_grid(grid, 3.4, titles="{row_name} of {col_name}"), data
 
 
-def draw_sizes(sizes, unit):
-    """Root mean squares of every term, by keypoint and axis; points are the measured difference.
+def draw_sizes(sizes: pd.DataFrame, unit: str) -> Drawn:
+    """Root mean squares of every term, by keypoint and axis; black marks are the measured difference.
 
     Parameters
     ----------
@@ -147,23 +122,18 @@ def draw_sizes(sizes, unit):
         As from `perspective.term_sizes`.
     unit : str
     """
-    keypoints, spaces = list(sizes.keypoint.unique()), list(sizes.space.unique())
-    fig, axes = plt.subplots(1, len(spaces), figsize=(TWO_COLUMNS, 2.3), squeeze=False)
-    for axis, space in zip(axes[0], spaces, strict=True):
-        rows = sizes[sizes.space == space].set_index(["term", "keypoint"]).rms_participants
-        for k, term in enumerate(TERMS):
-            place = np.arange(len(keypoints)) + 0.15 * (k - 2)
-            axis.bar(place, rows[term].reindex(keypoints), 0.14, color=TERM_COLOURS[term], label=term)
-        whole = rows["measured difference"].reindex(keypoints)
-        axis.plot(range(len(keypoints)), whole, "_", color="black", markersize=18, label="measured")
-        axis.set_xticks(range(len(keypoints)), keypoints)
-        axis.set_title(space)
-    axes[0, 0].set_ylabel(f"root mean square ({unit})")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), ncols=6, loc="outside upper center")
-    return fig, sizes
+    places = {"x": "keypoint", "y": "rms_participants"}
+    parts, whole = (sizes[(sizes.term == "measured difference") == measured] for measured in (False, True))
+    look = {"hue": "term", "palette": TERM_COLOURS, "saturation": 1, "sharey": False}
+    grid = sns.catplot(parts, kind="bar", col="space", **places, **look)
+    for space, axis in grid.axes_dict.items():
+        rows = whole[whole.space == space]
+        axis.plot(rows.keypoint, rows.rms_participants, "_", color="black", markersize=18)
+    grid.set_axis_labels("", f"root mean square ({unit})")
+    return study_grid(grid, 2.3), sizes
 
 
-def draw_false_positive_rates(rates, alpha, tolerance=0.4):
+def draw_false_positive_rates(rates: pd.DataFrame, alpha: float, tolerance: float = 0.4) -> Drawn:
     """Share of null studies in which each test is significant, with its 95 % interval.
 
     Parameters
@@ -176,15 +146,15 @@ def draw_false_positive_rates(rates, alpha, tolerance=0.4):
     """
     fig, axis = plt.subplots(figsize=(TWO_COLUMNS, 0.7 + 0.24 * len(rates)))
     rates = rates.sort_values(["sound", "test", "effect"], ascending=[True, False, False])
-    place = np.arange(len(rates))[::-1]
+    percent, place = 100 * rates[["low", "rate", "high"]], np.arange(len(rates))[::-1]
     for sound, colour, label in ((False, "#D55E00", "trials as subjects"), (True, "#009E73", "participants")):
         part = (rates.sound == sound).to_numpy()
-        axis.hlines(place[part], 100 * rates.low[part], 100 * rates.high[part], color=colour, linewidth=2)
-        axis.plot(100 * rates.rate[part], place[part], "o", color=colour, markersize=4, label=label)
+        reach = percent[part].diff(axis=1).to_numpy()[:, 1:].T
+        look = {"fmt": "o", "color": colour, "markersize": 4, "elinewidth": 2, "label": label}
+        axis.errorbar(percent.rate[part], place[part], xerr=reach, **look)
     axis.axvspan(100 * alpha * (1 - tolerance), 100 * alpha * (1 + tolerance), color="0.9", zorder=0)
     axis.axvline(100 * alpha, color="0.4", linewidth=0.8, linestyle=":")
     axis.set_yticks(place, rates.test + ", " + rates.effect)
-    axis.set_xlim(left=0)
-    axis.set_xlabel("studies with a false positive (%)")
+    axis.set(xlim=(0, None), xlabel="studies with a false positive (%)")
     axis.legend(loc="lower right")
     return fig, rates

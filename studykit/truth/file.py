@@ -4,8 +4,8 @@ import numpy as np
 import xarray as xr
 
 from studykit.cameras import project
-from studykit.skeletons import POINTS, SKELETONS, convert
-from studykit.tracks import build_tracks, read_netcdf, write_netcdf
+from studykit.skeletons import POINTS
+from studykit.tracks import read_netcdf, write_netcdf
 
 OUTSIDE, OCCLUDED, VISIBLE = 0, 1, 2
 SIDES = ("left", "right")
@@ -106,44 +106,3 @@ def load_truth(path):
     if missing:
         raise ValueError(f"{path}: expected a truth file with {', '.join(missing)}, got {list(truth.data_vars)}")
     return truth
-
-
-def truth_tracks(truth, view, skeleton_name):
-    """The exact keypoints of one view as tracks.
-
-    Parameters
-    ----------
-    truth : xarray.Dataset
-    view : str
-    skeleton_name : str
-        Key of `skeletons.SKELETONS`; gait6 needs a side: take gait11 and `tracks.select_side`.
-
-    Returns
-    -------
-    xarray.Dataset
-        In that view's original image, confidence 1; NaN and confidence 0 outside the image.
-
-    Raises
-    ------
-    ValueError
-        For an unknown view, or for gait6.
-    """
-    views = [str(name) for name in truth.view.values]
-    if view not in views:
-        raise ValueError(f"view: expected one of {views}, got {view!r}")
-    if skeleton_name == "gait6":
-        raise ValueError("skeleton_name: expected one with both sides, got 'gait6'; take gait11, then select_side")
-    names = SKELETONS[skeleton_name].keypoints
-    one = truth.sel(view=view)
-    points = np.where((one.visibility.values > OUTSIDE)[..., None], one.keypoints.values, np.nan)
-    points = convert(points, [str(name) for name in one.point.values], names)
-    return build_tracks(
-        points.transpose(0, 2, 1),
-        np.isfinite(points).all(-1).astype(float),
-        names,
-        truth.attrs["fps"],
-        width_px=truth.attrs["width_px"],
-        height_px=truth.attrs["height_px"],
-        source_software="gaitlab truth",
-        mirrored=False,
-    )

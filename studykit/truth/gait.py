@@ -1,102 +1,168 @@
-"""Gait results of one trial against its truth, event by event, cycle by cycle."""
+"""Gait of a study against its ground truth: event by event, cycle by cycle, curve by curve.
 
-import numpy as np
+Every function takes the aligned trials and their ground truth by name of the walk (`gait.align.align_study`,
+`reference.load_truths`); without ground truth its table is empty.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
 import pandas as pd
+import xarray as xr
 
-from studykit.gait.cycles import analyse_trial, cycle_parameters, find_cycles, joint_angles, over_cycles
+from studykit.gait.analysis import over_trials, trial_events
+from studykit.gait.cycles import cycle_parameters, find_cycles, joint_angles, over_cycles
 from studykit.gait.events import METHODS
-from studykit.truth.errors import angle_errors, event_errors, spatiotemporal_errors
-from studykit.truth.reference import other_side, true_events, true_walk
+from studykit.truth.errors import angle_errors, event_errors, partners, spatiotemporal_errors
+from studykit.truth.reference import OTHER, true_events, true_walk, visible_span
+
+Trials = Mapping[str, xr.Dataset]
 
 
-def timing_errors(trial, truth, **settings):
-    """Errors of both ways of finding events.
+def true_events_by_view(trial: xr.Dataset, truth: xr.Dataset | None) -> dict[str, pd.DataFrame]:
+    """True events of the tracked leg of each view; {} where the ground truth is None."""
+    return {view: true_events(truth, side) for view, side in _sides(trial)} if truth is not None else {}
+
+
+def event_timing(trials: Trials, truths: Trials, events: pd.DataFrame) -> pd.DataFrame:
+    """Errors of all detected events.
 
     Parameters
     ----------
-    trial : xarray.Dataset
-        As from `alignment.align_trial`.
-    truth : xarray.Dataset
-        On the same clock, see `alignment.on_clock`.
-    **settings
-        Of `gait.analyse_trial`, but for the method.
+    trials, truths : dict of str to xarray.Dataset
+    events : pandas.DataFrame
+        participant, trial, view, event, time_s.
 
     Returns
     -------
     pandas.DataFrame
-        As from `known_truth.event_errors`, with participant, trial, view and method. True events at which the leg's
-        tracks have gaps are not counted as missed.
+        As from `errors.event_errors`, with participant, trial, view. A true event counts as missed only while neck and
+        whole leg were in the image.
     """
     rows = []
-    for method in METHODS:
-        found = analyse_trial(trial, method=method, **settings)[0]
-        for view, side in _views(trial):
-            errors = event_errors(
-                found[found["view"] == view], true_events(truth, side), span_s=_known_span(trial, view)
-            )
-            rows.append(_named(errors, trial, view).assign(method=method))
-    return pd.concat(rows, ignore_index=True)
+    for trial, truth, view, side in _views(trials, truths):
+        true, span = true_events(truth, side), visible_span(truth, view, side)
+        rows.append(_named(event_errors(_of(events, trial, view), true, span_s=span), trial, view))
+    return _joined(rows, ["event", "outcome", "time_s", "true_s", "error_s"])
 
 
-def summarise_timing(timing):
-    """Number, bias, spread and mean absolute error of events by method and kind; how many had no partner."""
-    groups = timing.groupby(["method", "event"])
-    error = groups.error_s.agg(
-        n_matched="count", bias_s="mean", sd_s="std", mae_s=lambda e: e.abs().mean() if e.notna().any() else np.nan
-    )
-    for outcome in ("missed", "spurious"):
-        error[f"n_{outcome}"] = groups.outcome.agg(lambda o, which=outcome: int((o == which).sum()))
-    return error.reset_index()
+def method_timing(trials: Trials, truths: Trials, *, reference: str, min_stride_s: float) -> pd.DataFrame:
+    """`event_timing` of each method of `gait.events.find_events`, with a column method."""
+    rows = []
+    for walk, truth in truths.items():
+        for method in METHODS:
+            found = trial_events(trials[walk], reference=reference, method=method, min_stride_s=min_stride_s)
+            rows.append(event_timing({walk: trials[walk]}, {walk: truth}, found).assign(method=method))
+    return _joined(rows, ["event", "outcome", "time_s", "true_s", "error_s", "method"])
 
 
-def parameter_errors(trial, truth, cycles):
-    """Errors of step length, speed and the other parameters of every kept cycle, as `spatiotemporal_errors` gives them.
+def parameter_errors(trials: Trials, truths: Trials, cycles: pd.DataFrame) -> pd.DataFrame:
+    """Errors of step length, speed and the other parameters of all kept cycles; see `errors.spatiotemporal_errors`."""
+    rows = []
+    for trial, truth, view, side in _views(trials, truths):
+        own, other = (true_walk(truth, leg) for leg in (side, OTHER[side]))
+        true = cycle_parameters(own, find_cycles(own, true_events(truth, side)), other)
+        rows.append(_named(spatiotemporal_errors(_kept(cycles, trial, view), true), trial, view))
+    return _joined(rows, ["parameter", "error"])
+
+
+def joint_errors(trials: Trials, truths: Trials, cycles: pd.DataFrame) -> pd.DataFrame:
+    """Errors of joint angles over all kept cycles, at the same times; see `errors.angle_errors`.
+
+    Errors of events have rows of their own and do not enter; those of whole curves, each over its own cycles, are those
+    of `angle_curves`.
+    """
+    rows = []
+    for trial, truth, view, side in _views(trials, truths):
+        kept = _kept(cycles, trial, view)
+        tracked, true = trial.position.sel(view=view, drop=True), true_walk(truth, side).position
+        if len(kept):
+            curves = (over_cycles(joint_angles(position), kept) for position in (tracked, true))
+            rows.append(_named(angle_errors(*curves), trial, view))
+    return _joined(rows, ["joint", "bias_deg", "mae_deg", "rmse_deg"])
+
+
+def angle_curves(
+    trials: Trials, truths: Trials, cycles: pd.DataFrame, angles: xr.DataArray
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Measured and true mean curves of joint angles, each over its own cycles, from detected and from true events.
 
     Parameters
     ----------
-    trial, truth : xarray.Dataset
+    trials, truths : dict of str to xarray.Dataset
     cycles : pandas.DataFrame
-        All cycles of the study, as from `gait.analyse_trial`.
+        Measured ones.
+    angles : xarray.DataArray (participant, trial, view, joint, percent)
+        Measured, deg.
+
+    Returns
+    -------
+    found, true : xarray.DataArray
+        Of the trials that have both; true ones over the cycles behind the measured ones (`true_cycles`).
     """
-    rows = []
-    for view, side in _views(trial):
-        own, other = (true_walk(truth, leg) for leg in (side, other_side(side)))
-        true = cycle_parameters(own, find_cycles(own, true_events(truth, side)), other)
-        rows.append(_named(spatiotemporal_errors(_kept(cycles, trial, view), true), trial, view))
-    return pd.concat(rows, ignore_index=True)
+    true = {walk: _true_angles(trials[walk], truth, cycles) for walk, truth in truths.items()}
+    true = over_trials(true, trials, "angles").transpose(*angles.dims)
+    return xr.align(angles, true, join="inner")
 
 
-def joint_errors(trial, truth, cycles):
-    """Errors of joint angles over every kept cycle, at the same times, as `known_truth.angle_errors` gives them."""
-    rows = []
-    for view, side in _views(trial):
-        kept = _kept(cycles, trial, view)
-        if kept.empty:
-            continue
-        tracked, true = trial.position.sel(view=view, drop=True), true_walk(truth, side).position
-        curves = [over_cycles(joint_angles(p.isel(individuals=0, drop=True)), kept) for p in (tracked, true)]
-        rows.append(_named(angle_errors(*curves), trial, view))
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["joint", "mae_deg"])
+def _true_angles(trial: xr.Dataset, truth: xr.Dataset, cycles: pd.DataFrame) -> xr.DataArray:
+    """Joint angles (view, joint, percent) of the true points over the true cycles behind the measured ones, deg."""
+    curves = []
+    for view, side in _sides(trial):
+        cut = true_cycles(_of(cycles, trial, view), trial.sel(view=view, drop=True), true_events(truth, side))
+        curves.append(over_cycles(joint_angles(true_walk(truth, side).position), cut).mean("cycle"))
+    return xr.concat(curves, trial.view.variable).transpose("view", "joint", "percent")
 
 
-def _views(trial):
+def true_cycles(cycles: pd.DataFrame, tracks: xr.Dataset, events: pd.DataFrame) -> pd.DataFrame:
+    """The true cycles behind the measured ones.
+
+    Parameters
+    ----------
+    cycles : pandas.DataFrame
+        Measured, with start_s and kept.
+    tracks : xarray.Dataset
+        Those that were measured; true cycles during which they have gaps are left out.
+    events : pandas.DataFrame
+        True events of the same leg.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As from `gait.cycles.find_cycles`, only kept ones.
+    """
+    true = find_cycles(tracks, events)
+    true = true[true.kept].reset_index(drop=True)
+    starts = cycles.start_s[cycles.kept].sort_values().to_numpy(float)
+    reach = 0.5 * float((true.end_s - true.start_s).median()) if len(true) else 0.0
+    partner = partners(starts, true.start_s.to_numpy(float), reach)
+    return true.iloc[sorted(partner[partner >= 0])].reset_index(drop=True)
+
+
+def _sides(trial: xr.Dataset) -> Iterator[tuple[str, str]]:
     return zip(trial.view.values.astype(str), trial.side.values.astype(str), strict=True)
 
 
-def _kept(cycles, trial, view):
-    return cycles[
-        cycles.kept
-        & (cycles.participant == trial.participant)
-        & (cycles.trial == trial.trial)
-        & (cycles["view"] == view)
-    ]
+def _views(trials: Trials, truths: Trials) -> Iterator[tuple[xr.Dataset, xr.Dataset, str, str]]:
+    for walk, truth in truths.items():
+        for view, side in _sides(trials[walk]):
+            yield trials[walk], truth, view, side
 
 
-def _named(errors, trial, view):
+def _of(rows: pd.DataFrame, trial: xr.Dataset, view: str) -> pd.DataFrame:
+    mine = (rows.participant == trial.participant) & (rows.trial == trial.trial) & (rows["view"] == view)
+    return rows[mine]
+
+
+def _kept(cycles: pd.DataFrame, trial: xr.Dataset, view: str) -> pd.DataFrame:
+    return _of(cycles[cycles.kept], trial, view)
+
+
+def _named(errors: pd.DataFrame, trial: xr.Dataset, view: str) -> pd.DataFrame:
     return errors.assign(participant=trial.participant, trial=trial.trial, view=view)
 
 
-def _known_span(trial, view):
-    known = np.isfinite(trial.position.sel(view=view).values).all((1, 2, 3))
-    time = trial.time.values[known]
-    return (float(time[0]), float(time[-1])) if len(time) else (np.inf, -np.inf)
+def _joined(rows: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """The rows of all recordings; without any, an empty table with these columns."""
+    rows = [table for table in rows if len(table)]
+    columns = [*columns, "participant", "trial", "view"]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)

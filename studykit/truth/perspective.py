@@ -1,35 +1,44 @@
-"""What a difference between two opposite views of one walk is made of, where the truth is known.
+"""What a difference between two opposite views of one walk is made of, where the ground truth is known.
 
-The thesis 002 offers moved cameras, the other leg and labelling errors as reasons for the perspective effect. Here each
-is a term in px (or m), and the terms add up to the measured difference.
+Thesis 002 offers moved cameras, the other leg and labelling errors as reasons for the perspective effect. Here each is
+a term in px (or m), and the terms add up to the measured difference.
 """
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from studykit.cameras import read_cameras
-from studykit.gait import cycles as gait
+from studykit.cameras import Camera, read_cameras
+from studykit.gait.cycles import keypoint_curves
 from studykit.gait.views import to_metres
-from studykit.study import trial_name
-from studykit.truth.reference import on_clock, perfect_tracks, true_cycles
+from studykit.study import Recording, walks
+from studykit.truth.gait import true_cycles
+from studykit.truth.reference import true_events, true_leg
 
 TERMS = ("camera geometry", "moved cameras", "limb", "tracking", "events")
 
 
-def decompose_study(study, truths, aligned, cycles, curves):
-    """The terms of every trial that two views show and whose truth is known.
+def decompose_study(
+    study: pd.DataFrame,
+    truths: Mapping[str, xr.Dataset],
+    trials: Mapping[str, xr.Dataset],
+    cycles: pd.DataFrame,
+    curves: xr.DataArray,
+) -> tuple[xr.DataArray, pd.DataFrame]:
+    """The terms of every trial that two views show and whose ground truth is known.
 
     Parameters
     ----------
     study : pandas.DataFrame
         The Study table.
-    truths, aligned : dict of str to xarray.Dataset
-        Truth files and aligned tracks by `study.trial_name`.
+    truths, trials : dict of str to xarray.Dataset
+        Ground truth on the clock of the aligned trials (`reference.load_truths`), and these, by name of the walk.
     cycles : pandas.DataFrame
         All measured cycles: participant, trial, view, start_s, kept.
     curves : xarray.DataArray (participant, trial, view, keypoint, space, percent)
-        Measured; attributes reference and neck_origin say how (`gait.keypoint_curves`).
+        Measured; attributes reference and neck_origin say how (`gait.cycles.keypoint_curves`).
 
     Returns
     -------
@@ -39,52 +48,52 @@ def decompose_study(study, truths, aligned, cycles, curves):
         trial, reason.
     """
     how = {key: curves.attrs[key] for key in ("reference", "neck_origin") if key in curves.attrs}
-    views = [str(view) for view in curves.view.values]
     order = ("term", "participant", "trial", "keypoint", "space", "percent")
     terms = curves.isel(view=0, drop=True).expand_dims(term=list(TERMS)).transpose(*order) * np.nan
     excluded = []
-    for (participant, trial), rows in study.groupby(["participant", "trial"]):
-        name = trial_name(rows.iloc[0])
-        own = cycles[(cycles.participant == participant) & (cycles.trial == trial)]
+    for walk, rows in walks(study).items():
+        place = {"participant": rows[0].participant, "trial": rows[0].trial}
+        own = cycles[(cycles.participant == rows[0].participant) & (cycles.trial == rows[0].trial)]
         try:
-            if name not in truths or name not in aligned or len(rows) != 2:
+            if walk not in truths or walk not in trials or len(rows) != 2:
                 raise ValueError("expected two views, aligned tracks and truth, got less")
-            pieces = perspective_curves(
-                list(rows.itertuples()),
-                on_clock(truths[name], int(aligned[name].first_frame[0])),
-                aligned[name],
-                {view: own[own["view"] == view] for view in views},
-                cameras=read_cameras(rows),
-                **how,
-            )
-            measured = curves.sel(participant=participant, trial=trial, view=list(rows["view"]), drop=True)
+            cut = {row.view: own[own["view"] == row.view] for row in rows}
+            cameras = read_cameras(rows)
+            pieces = perspective_curves(rows, truths[walk], trials[walk], cut, cameras=cameras, **how)
+            measured = curves.sel(**place, view=list(cut), drop=True)
             parts = decompose_perspective(measured, **pieces.data_vars)
         except ValueError as error:
-            excluded.append((name, str(error)))
+            excluded.append((walk, str(error)))
             continue
-        terms.loc[{"participant": participant, "trial": trial}] = parts.transpose(
-            *(d for d in order if d in parts.dims)
-        )
+        terms.loc[place] = parts.transpose(*(d for d in order if d in parts.dims))
     return terms, pd.DataFrame(excluded, columns=["trial", "reason"])
 
 
-def perspective_curves(recordings, truth, aligned, cycles, *, cameras=None, **curves):
+def perspective_curves(
+    recordings: Sequence[Recording],
+    truth: xr.Dataset,
+    trial: xr.Dataset,
+    cycles: Mapping[str, pd.DataFrame],
+    *,
+    cameras: Mapping[str, Camera] | None = None,
+    **curves: str,
+) -> xr.Dataset:
     """What `decompose_perspective` takes, for one trial seen by two cameras.
 
     Parameters
     ----------
-    recordings : sequence of two rows of a Study table
+    recordings : sequence of two Recordings
         The two views of one trial.
     truth : xarray.Dataset
-        On the clock of the aligned tracks (`alignment.on_clock`).
-    aligned : xarray.Dataset
-        As from `alignment.align_trial`.
+        On the clock of the aligned tracks (`reference.on_clock`).
+    trial : xarray.Dataset
+        As from `gait.align.align_trial`.
     cycles : dict of str to pandas.DataFrame
         Measured cycles by view.
-    cameras : dict of str to dict, optional
-        Nominal cameras by view: K, R, t.
+    cameras : dict of str to Camera, optional
+        Nominal cameras by view.
     **curves
-        Handed to `gait.keypoint_curves`: reference, neck_origin.
+        Handed to `gait.cycles.keypoint_curves`: reference, neck_origin.
 
     Returns
     -------
@@ -98,35 +107,34 @@ def perspective_curves(recordings, truth, aligned, cycles, *, cameras=None, **cu
     ValueError
         If a view has no cycle that is both measured and true.
     """
-    rows = {recording.view: recording for recording in recordings}
-    side = {view: str(aligned.side.sel(view=view).item()) for view in rows}
-    own = {view: aligned.sel(view=view, drop=True) for view in rows}
-    cut = {view: true_cycles(cycles[view], own[view], gait.true_events(truth, side[view])) for view in rows}
-    lost = [view for view in rows if cut[view].empty]
-    if lost:
+    rows, cameras = {recording.view: recording for recording in recordings}, cameras or {}
+    side = {view: str(trial.side.sel(view=view).item()) for view in rows}
+    own = {view: trial.sel(view=view, drop=True) for view in rows}
+    cut = {view: true_cycles(cycles[view], own[view], true_events(truth, side[view])) for view in rows}
+    if lost := [view for view in rows if cut[view].empty]:
         raise ValueError(f"expected a cycle that is both measured and true in each view, got none in {lost[0]}")
-    cameras = cameras or {}
-    nominal = {view: np.array(c["K"]) @ np.column_stack([c["R"], c["t"]]) for view, c in cameras.items()}
 
-    def mean_curve(tracks, leg):
-        return gait.keypoint_curves(tracks, cut[leg], **curves).mean("cycle").rename(keypoints="keypoint")
+    def mean_curve(tracks: xr.Dataset, leg: str) -> xr.DataArray:
+        return keypoint_curves(tracks, cut[leg], **curves).mean("cycle").rename(keypoints="keypoint")
 
-    def perfect(view, leg, matrix):
-        tracks = perfect_tracks(truth, rows[view], side[leg], matrix=matrix)
-        scale = {"leg_length_m": getattr(rows[view], "leg_length_m", None), "camera": cameras.get(view)}
-        return mean_curve(to_metres(tracks, aligned.attrs.get("scaling", "none"), **scale), leg)
+    def perfect(view: str, leg: str, camera: Camera | None) -> xr.DataArray:
+        tracks = true_leg(truth, rows[view], side[leg], matrix=camera.matrix if camera else None)
+        scale = {"leg_length_m": rows[view].leg_length_m, "camera": cameras.get(view)}
+        return mean_curve(to_metres(tracks, trial.attrs.get("scaling", "none"), **scale), leg)
 
-    def stack(dim, parts):
+    def stack(dim: str, parts: list[xr.DataArray]) -> xr.DataArray:
         return xr.concat(parts, xr.Variable(dim, list(rows)))
 
-    def through(matrices):
-        return stack("view", [stack("leg", [perfect(v, leg, matrices.get(v)) for leg in rows]) for v in rows])
+    def through(known: Mapping[str, Camera]) -> xr.DataArray:
+        return stack("view", [stack("leg", [perfect(v, leg, known.get(v)) for leg in rows]) for v in rows])
 
     timed = stack("view", [mean_curve(own[view], view) for view in rows])
-    return xr.Dataset({"timed": timed, "seen": through({}), "nominal": through(nominal)})
+    return xr.Dataset({"timed": timed, "seen": through({}), "nominal": through(cameras)})
 
 
-def decompose_perspective(measured, timed, seen, nominal=None):
+def decompose_perspective(
+    measured: xr.DataArray, timed: xr.DataArray, seen: xr.DataArray, nominal: xr.DataArray | None = None
+) -> xr.DataArray:
     """What the difference of two views is made of, in parts that add up to it.
 
     Camera geometry: one and the same leg, seen by the two nominal cameras. Limb: the two legs, seen by one and the
@@ -158,10 +166,10 @@ def decompose_perspective(measured, timed, seen, nominal=None):
         raise ValueError(f"expected two views and the two legs that they track, got {views}, {list(seen.leg.values)}")
     nominal = seen if nominal is None else nominal
 
-    def between(curves, dim="view"):
+    def between(curves: xr.DataArray, dim: str = "view") -> xr.DataArray:
         return curves.sel({dim: views[0]}, drop=True) - curves.sel({dim: views[1]}, drop=True)
 
-    def tracked(curves):
+    def tracked(curves: xr.DataArray) -> xr.DataArray:
         return xr.concat([curves.sel(view=v, leg=v, drop=True) for v in views], xr.Variable("view", views))
 
     parts = {
@@ -174,7 +182,7 @@ def decompose_perspective(measured, timed, seen, nominal=None):
     return xr.concat([parts[term] for term in TERMS], xr.Variable("term", list(TERMS)))
 
 
-def term_sizes(terms, by=("space", "keypoint")):
+def term_sizes(terms: xr.DataArray, by: Sequence[str] = ("space", "keypoint")) -> pd.DataFrame:
     """How large each term is, and how much of the measured difference it carries.
 
     Parameters
@@ -196,7 +204,7 @@ def term_sizes(terms, by=("space", "keypoint")):
     people = parts.mean("trial")
     whole = people.sel(term="measured difference", drop=True)
 
-    def mean(values):
+    def mean(values: xr.DataArray) -> xr.DataArray:
         return values.mean([dim for dim in values.dims if dim not in (*by, "term")])
 
     table = xr.Dataset(
@@ -210,7 +218,20 @@ def term_sizes(terms, by=("space", "keypoint")):
     return table.to_dataframe(dim_order=[*by, "term"]).reset_index()
 
 
-def verdict(terms, unit):
+def size_numbers(overall: pd.DataFrame, unit: str) -> dict[str, float]:
+    """Headline numbers of `term_sizes` by space: the root mean square of every term, over participants."""
+    rows = overall[overall.term != "measured difference"]
+    names = "perspective_" + rows.space + "_" + rows.term.str.replace(" ", "_") + f"_rms_{unit}"
+    return dict(zip(names, rows.rms_participants, strict=True))
+
+
+def largest_gap(terms: xr.DataArray, curves: xr.DataArray) -> float:
+    """Largest difference between the terms' sum and the measured difference of the first two views, same unit."""
+    first, second = (curves.isel(view=n, drop=True) for n in (0, 1))
+    return float(abs(terms.sum("term", skipna=False) - (first - second)).max())
+
+
+def verdict(terms: xr.DataArray, unit: str) -> str:
     """What the decomposition says, in words computed from it.
 
     Parameters
@@ -220,7 +241,7 @@ def verdict(terms, unit):
     unit : str
     """
     if not np.isfinite(terms).any():
-        return "In no trial can the views be compared with the truth, so the difference has no known cause."
+        return "In no trial can the views be compared with the ground truth, so the difference has no known cause."
     said = []
     for space, rows in term_sizes(terms, by=["space"]).groupby("space"):
         rows = rows.set_index("term")

@@ -1,155 +1,93 @@
-"""The known truth as tracks, events and angles, in the coordinates and on the clock of what is held against it."""
+"""What is known of a recording, as tracks and events: the ground truth, or keypoints of another program."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from studykit.gait import cycles as gait
-from studykit.gait.views import (
-    orient,
-)
-from studykit.gaitlab import project
-from studykit.skeletons import LEG, convert
-from studykit.tracks import build_tracks
-from studykit.truth.errors import _partners
+from studykit.cameras import project
+from studykit.formats import import_tracks
+from studykit.gait.views import GAIT6, has_one_leg, orient
+from studykit.skeletons import LEG, SKELETONS
+from studykit.study import Recording, recordings
+from studykit.tracks import build_tracks, select_side
+from studykit.truth.file import OUTSIDE, VISIBLE, load_truth
+from studykit.video import probe
+
+SOURCES = ("truth", "tracks")
+FAR = tuple(f"far_{name}" for name in LEG)
+OTHER = {"left": "right", "right": "left"}
 
 
-def other_side(side):
-    """The other anatomical side."""
-    return {"left": "right", "right": "left"}[side]
-
-
-def perfect_tracks(truth, recording, side, *, matrix=None):
-    """What a perfect network would see of one leg in one recording.
+def truth_tracks(
+    truth: xr.Dataset, recording: Recording, *, matrix: np.ndarray | None = None, beyond_image: bool = False
+) -> xr.Dataset:
+    """Neck and both legs as a perfect network would see them in the stored image.
 
     Parameters
     ----------
     truth : xarray.Dataset
-        As from `gaitlab.load_truth`.
-    recording : row of a Study table
-    side : {"left", "right"}
-        Anatomical side; `study.near_side(recording)` is the one that the study tracks.
+        As from `load_truth`.
+    recording : Recording
     matrix : ndarray (3, 4), optional
         Projection by another camera than the one that recorded, such as the nominal one.
+    beyond_image : bool
+        Keep the positions of points outside the image; otherwise they are NaN.
 
     Returns
     -------
     xarray.Dataset
-        gait6 tracks in walking coordinates, px, also of points beyond the border of the image. Confidence is 1 where
-        the recording shows the point, 0.5 where something hides it, 0 outside the image.
+        gait11 tracks, anatomical names. Confidence is 1 where the recording shows the point, 0.5 where something hides
+        it, 0 outside the image.
+
+    Raises
+    ------
+    ValueError
+        If the ground truth lacks the recording's view.
     """
-    names = [str(point) for point in truth.point.values]
-    wanted = ["neck", *(f"{side}_{name}" for name in LEG)]
-    points = convert(truth.position_3d.transpose("time", "point", "axis").values, names, wanted)
-    own = truth.camera_matrix.sel(view=recording.view).values
-    pixels = project(own if matrix is None else np.asarray(matrix, float), points)
-    if recording.mirrored:
+    views = [str(view) for view in truth.view.values]
+    if recording.view not in views:
+        raise ValueError(f"{recording.name}: expected a view of {views} as in its truth file, got {recording.view!r}")
+    names = list(SKELETONS["gait11"].keypoints)
+    if matrix is None:
+        matrix = truth.camera_matrix.sel(view=recording.view).values
+    pixels = project(matrix, truth.position_3d.sel(point=names).transpose("time", "point", "axis").values)
+    seen = truth.visibility.sel(view=recording.view, point=names).transpose("time", "point").values
+    if recording.mirrored:  # the ground truth is of what the camera saw
         pixels[..., 0] = truth.attrs["width_px"] - 1 - pixels[..., 0]
-    seen = truth.visibility.sel(view=recording.view, point=wanted).transpose("time", "point").values / 2
-    tracks = build_tracks(
-        pixels.transpose(0, 2, 1),
-        seen,
-        ["neck", *LEG],
-        truth.attrs["fps"],
-        width_px=truth.attrs["width_px"],
-        height_px=truth.attrs["height_px"],
-        source_software="truth",
-        mirrored=recording.mirrored,
-    )
-    return orient(tracks, recording.direction).assign_attrs(side=side)
+    if not beyond_image:
+        pixels[seen == OUTSIDE] = np.nan
+    return _tracks(truth, pixels, seen / VISIBLE, names, mirrored=recording.mirrored)
 
 
-def visible_span(perfect):
-    """First and last time at which every point of `perfect_tracks` is in the image, s; (inf, -inf) if never."""
-    inside = perfect.time.values[(perfect.confidence.isel(individuals=0) > 0).all("keypoints").values]
-    return (float(inside[0]), float(inside[-1])) if len(inside) else (np.inf, -np.inf)
+def true_leg(truth: xr.Dataset, recording: Recording, side: str, *, matrix: np.ndarray | None = None) -> xr.Dataset:
+    """One leg of `truth_tracks` in walking coordinates, px, also beyond the border of the image: gait6 tracks.
 
-
-def true_cycles(cycles, tracks, events):
-    """The true cycles behind the measured ones.
-
-    Parameters
-    ----------
-    cycles : pandas.DataFrame
-        Measured, with start_s and kept.
-    tracks : xarray.Dataset
-        Those that were measured; true cycles during which they have gaps are left out.
-    events : pandas.DataFrame
-        True events of the same leg.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As from `gait.find_cycles`, only kept ones.
+    `side` is the anatomical one, "left" or "right"; a study tracks `recording.near_side`.
     """
-    true = gait.find_cycles(tracks, events)
-    true = true[true.kept].reset_index(drop=True)
-    starts = np.sort(cycles.start_s[cycles.kept].to_numpy(float))
-    reach = 0.5 * float((true.end_s - true.start_s).median()) if len(true) else 0.0
-    partner = _partners(starts, true.start_s.to_numpy(), reach)
-    return true.iloc[np.sort(partner[partner >= 0])].reset_index(drop=True)
+    tracks = truth_tracks(truth, recording, matrix=matrix, beyond_image=True)
+    return orient(select_side(tracks, side), recording.direction)
 
 
-def true_angles(truth, aligned, cycles):
-    """Joint angles of the true points in the sagittal plane, over the true cycles behind the measured ones.
-
-    Parameters
-    ----------
-    truth : xarray.Dataset
-        On the clock of the aligned tracks (`alignment.on_clock`).
-    aligned : xarray.Dataset
-        As from `alignment.align_trial`.
-    cycles : pandas.DataFrame
-        Measured ones of this trial: view, start_s, kept.
-
-    Returns
-    -------
-    xarray.DataArray (view, joint, percent)
-        deg, mean over cycles; NaN where there is none.
-    """
-    parts = []
-    for view, side in zip(aligned.view.values, aligned.side.values.astype(str), strict=True):
-        own = aligned.sel(view=view, drop=True)
-        cut = true_cycles(cycles[cycles["view"] == view], own, gait.true_events(truth, side))
-        angles = gait.joint_angles(gait.true_walk(truth, side).position.isel(individuals=0, drop=True))
-        parts.append(gait.over_cycles(angles, cut).mean("cycle"))
-    return xr.concat(parts, aligned.view.variable).transpose("view", "joint", "percent")
-
-
-def true_walk(truth, side):
-    """The true points of one leg in walking coordinates, m: what perfect sagittal tracks would be.
-
-    Parameters
-    ----------
-    truth : xarray.Dataset
-        With position_3d (time, point, axis), as `gaitlab.load_truth` gives it.
-    side : {"left", "right"}
-
-    Returns
-    -------
-    xarray.Dataset
-        gait6 tracks; attribute unit "m".
-    """
-    points = truth.position_3d.transpose("time", "point", "axis").sel(axis=["x", "y"]).values
+def true_walk(truth: xr.Dataset, side: str) -> xr.Dataset:
+    """One leg in walking coordinates, m: gait6 tracks of the true points, projected on the sagittal plane."""
     names = ["neck", *(f"{side}_{name}" for name in LEG)]
-    points = convert(points, [str(p) for p in truth.point.values], names)
-    forward = np.sign(np.nanmean(points[-1, :, 0] - points[0, :, 0]))
-    points[..., 0] *= forward
-    tracks = build_tracks(
-        points.transpose(0, 2, 1),
-        np.ones(points.shape[:2]),
-        ["neck", *LEG],
-        truth.attrs["fps"],
-        width_px=truth.attrs["width_px"],
-        height_px=truth.attrs["height_px"],
-        source_software="truth",
-        coordinate_system="walk",
-    )
+    points = truth.position_3d.sel(point=names, axis=["x", "y"]).transpose("time", "point", "axis").values
+    points[..., 0] *= np.sign(np.nanmean(points[-1, :, 0] - points[0, :, 0]))
+    seen = np.ones(points.shape[:2])
+    tracks = _tracks(truth, points, seen, GAIT6, coordinate_system="walk")
     return tracks.assign_attrs(unit="m", side=side)
 
 
-def true_events(truth, side):
-    """The true contact events of one leg, as `find_events` would give them; empty if the truth has none."""
+def _tracks(truth: xr.Dataset, points: np.ndarray, confidence: np.ndarray, names: Sequence[str], **how) -> xr.Dataset:
+    size = {name: truth.attrs[name] for name in ("width_px", "height_px")}
+    fps = truth.attrs["fps"]
+    return build_tracks(points.transpose(0, 2, 1), confidence, names, fps, source_software="truth", **size, **how)
+
+
+def true_events(truth: xr.Dataset, side: str) -> pd.DataFrame:
+    """True heel strikes and toe-offs of one leg, as `gait.events.find_events` gives them; empty if there are none."""
     if "event_time" not in truth:
         return pd.DataFrame({"event": pd.Series(dtype=str), "time_s": pd.Series(dtype=float)})
     events = pd.DataFrame({"event": truth.event_name.values.astype(str), "time_s": truth.event_time.values})
@@ -157,13 +95,90 @@ def true_events(truth, side):
     return events.sort_values("time_s", kind="stable").reset_index(drop=True)
 
 
-def on_clock(truth, first_frame):
-    """Truth from a recording's `first_frame` on, that frame being time 0."""
+def visible_span(truth: xr.Dataset, view: str, side: str) -> tuple[float, float]:
+    """First and last time at which neck and whole leg are in the image, s; (inf, -inf) if never."""
+    points = ["neck", *(f"{side}_{name}" for name in LEG)]
+    inside = (truth.visibility.sel(view=view, point=points) > OUTSIDE).all("point").values
+    time = truth.time.values[inside]
+    return (float(time[0]), float(time[-1])) if len(time) else (np.inf, -np.inf)
+
+
+def on_clock(truth: xr.Dataset, first_frame: int) -> xr.Dataset:
+    """Ground truth from a recording's `first_frame` on, that frame being time 0."""
     start = float(truth.time[first_frame])
     out = truth.isel(time=slice(first_frame, None))
     out = out.assign_coords(time=out.time - start)
-    if "event_time" in out.coords:
-        return out.assign_coords(event_time=out.event_time - start)
-    if "event_time" in out:
-        return out.assign(event_time=out.event_time - start)
-    return out
+    return out.assign(event_time=out.event_time - start) if "event_time" in out else out
+
+
+def load_truths(
+    study: pd.DataFrame, trials: Mapping[str, xr.Dataset], *, needed: bool = False
+) -> dict[str, xr.Dataset]:
+    """Ground truth of each trial on its clock, by name of the walk; {} where none is known.
+
+    Parameters
+    ----------
+    study : pandas.DataFrame
+        Study table.
+    trials : dict of str to xarray.Dataset
+        Aligned trials, as from `gait.align.align_study`.
+    needed : bool
+
+    Raises
+    ------
+    ValueError
+        If it is needed and none is known.
+    """
+    files = {r.walk: r.truth for r in recordings(study) if r.truth and r.walk in trials}
+    if needed and not files:
+        raise ValueError("expected recordings with truth and aligned tracks, got none; this is for data with truth")
+    return {walk: on_clock(load_truth(path), int(trials[walk].first_frame[0])) for walk, path in files.items()}
+
+
+def keypoints_of(recording: Recording, source: str, *, far_leg: bool = False) -> xr.Dataset:
+    """What is known of one recording: gait6 tracks of the near leg, in the stored image's coordinates.
+
+    Parameters
+    ----------
+    recording : Recording
+    source : {"truth", "tracks"}
+        The truth file, or the keypoints that came with the study.
+    far_leg : bool
+        Add `far_hip` ... `far_toe`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Of a ground truth, confidence is 1 where visible, 0.5 where occluded; points outside the image are NaN.
+
+    Raises
+    ------
+    ValueError
+        If there is no such source, or it lacks the far leg.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"labels: expected one of {SOURCES}, got {source!r}")
+    name, side = recording.name, recording.near_side
+    if source == "truth" and not recording.truth:
+        raise ValueError(f'{name}: expected a truth file for labels="truth", got none; take "tracks" or a csv file')
+    if source == "tracks" and not recording.tracks:
+        raise ValueError(f'{name}: expected tracks for labels="tracks", got none')
+    if source == "truth":
+        tracks = truth_tracks(load_truth(recording.truth), recording)
+    else:
+        tracks = import_tracks(recording.tracks, recording.fps, *_size(recording))
+    one_leg = has_one_leg(tracks)
+    near = tracks.sel(keypoints=list(GAIT6)) if one_leg else select_side(tracks, side)
+    if not far_leg:
+        return near
+    if one_leg:
+        raise ValueError(f"{name}: expected tracks of both legs to label the far one, got one leg")
+    far = select_side(tracks, OTHER[side]).sel(keypoints=list(LEG))
+    return xr.concat([near, far.assign_coords(keypoints=list(FAR))], dim="keypoints")
+
+
+def _size(recording: Recording) -> tuple[int, int]:
+    if recording.video:
+        info = probe(recording.video)
+        return info.width_px, info.height_px
+    return int(recording.width_px), int(recording.height_px)

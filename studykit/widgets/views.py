@@ -19,7 +19,7 @@ from studykit.plots.perspective import draw_band, draw_margin
 from studykit.plots.style import TWO_COLUMNS, view_colours
 from studykit.stats.curves import mean_curves, t_field
 from studykit.stats.subjects import Refused, as_curves, difference, select
-from studykit.study import trial_name
+from studykit.study import recordings
 from studykit.video import read_frames, read_selected
 
 _SIDE_PX = 480  # the longer side of one view on the screen
@@ -69,7 +69,7 @@ class TrialView(_View):
 
     def __init__(self, study, trials, events, body="neck"):
         """Show the first trial at its first heel strike."""
-        self._rows = {(trial_name(row), row.view): row for row in study.itertuples()}
+        self._rows = {(row.walk, row.view): row for row in recordings(study)}
         self._trials, self._events, self._body = trials, events, body
         self.trial = ipywidgets.Dropdown(options=list(trials), description="trial")
         self.frame = ipywidgets.IntSlider(description="frame", continuous_update=True, layout={"width": "480px"})
