@@ -6,7 +6,7 @@ import pingouin
 import xarray as xr
 from scipy import stats
 
-from studykit.stats.subjects import Refused, every_curve, holm, p_text, refusals
+from studykit.stats.subjects import Refused, curve_names, every_curve, holm, p_text, refusals
 
 EFFECTS = ("perspective", "time", "interaction")
 _PINGOUIN = {
@@ -173,19 +173,15 @@ def verdict(trials: pd.DataFrame, participants: pd.DataFrame, alpha: float = 0.0
     plain = count_significant(participants)
     rows = participants[participants.refused == ""]
     by_trial, by_person = (table.n_subjects.max() for table in (trials, participants))
-    names = ", ".join(
-        f"{row.space} of {row.keypoint}"
-        for row in rows[(rows.effect == "perspective") & rows.significant_holm].itertuples()
-    )
-    epsilon = rows[rows.effect == "time"].epsilon
+    names = curve_names(rows[(rows.effect == "perspective") & rows.significant_holm])
+    time = rows[rows.effect == "time"]
     return (
         f"With {by_trial:.0f} trials as subjects the perspective effect is significant at {alpha:g} in {published} of "
         f"{(rows.effect == 'perspective').sum()} curves; with {by_person:.0f} participants as subjects in {plain}, and "
         f"in {sound} after Holm's correction{f' ({names})' if names else ''}. "
-        f"Epsilon for time is {epsilon.min():.3f} to {epsilon.max():.3f}, so that its {rows.df1.max():.0f} nominal "
-        f"degrees of freedom are worth {rows[rows.effect == 'time'].df1_gg.min():.1f} to "
-        f"{rows[rows.effect == 'time'].df1_gg.max():.1f}; a time effect only says that people move. "
-        f"{refusals(participants)}".strip()
+        f"Epsilon for time is {time.epsilon.min():.3f} to {time.epsilon.max():.3f}, so that its {rows.df1.max():.0f} "
+        f"nominal degrees of freedom are worth {time.df1_gg.min():.1f} to {time.df1_gg.max():.1f}; a time effect only "
+        f"says that people move. {refusals(participants)}".strip()
     )
 
 

@@ -10,7 +10,7 @@ import spm1d
 import xarray as xr
 from spm1d import rft1d
 
-from studykit.stats.subjects import Refused, as_curves, difference, every_curve, holm, p_text, refusals
+from studykit.stats.subjects import Refused, as_curves, curve_names, difference, every_curve, holm, p_text, refusals
 
 METHODS = ("parametric", "permutation")
 _PAIRED = ["n_subjects", "mean_difference", "t_max", "at_percent", "threshold", "p"]
@@ -292,7 +292,7 @@ def verdict(table: pd.DataFrame, clusters: pd.DataFrame) -> str:
             sentences.append(f"No SPM ({method}). {refusals(rows)}")
             continue
         found = tested[tested.significant]
-        names = ", ".join(f"{row.space} of {row.keypoint}" for row in found.itertuples())
+        names = curve_names(found)
         sentences.append(
             f"SPM ({method}) finds a difference between the views somewhere in the cycle in {len(found)} of "
             f"{len(tested)} curves after Holm's correction{f': {names}' if names else ''}."

@@ -18,7 +18,7 @@ from studykit.stats.curves import (
     upper_quantile,
     with_holm,
 )
-from studykit.stats.subjects import MIN_SUBJECTS, Refused, refusals
+from studykit.stats.subjects import MIN_SUBJECTS, Refused, curve_names, refusals
 
 _COLUMNS = ["effect", "n_subjects", "n_trials", "f_max", "at_percent", "threshold", "p"]
 
@@ -176,7 +176,7 @@ def verdict(table: pd.DataFrame) -> str:
             sentences.append(f"No two-way SPM ({method}). {refusals(rows)}")
             continue
         found = tested[tested.significant]
-        names = ", ".join(f"{row.space} of {row.keypoint}" for row in found.itertuples())
+        names = curve_names(found)
         sentences.append(
             f"By two-way SPM ({method}) the difference between the views depends on the trial in {len(found)} of "
             f"{len(tested)} curves after Holm's correction{f': {names}' if names else ''}."

@@ -91,42 +91,29 @@ def mixed_model(data: pd.DataFrame, samples: int = 2000, seed: int = 0) -> dict[
     views = sorted(data.view.unique())
     if len(views) != 2:
         raise Refused(f"compares two views, got {len(views)} ({', '.join(views)})")
-    both = data[data.groupby(["participant", "trial"]).view.transform("nunique") == 2].copy()
-    n, n_trials = both.participant.nunique(), both.groupby(["participant", "trial"]).ngroups
+    pairs = data.pivot_table("value", ["participant", "trial"], "view").dropna()
+    both = data.set_index(["participant", "trial"]).loc[pairs.index].reset_index()
+    n = both.participant.nunique()
     if n < MIN_SUBJECTS:
         raise Refused(f"needs at least {MIN_SUBJECTS} participants with both views of a trial, got {n}")
     spread = both.value.std()
-    changes = (
-        both.sort_values("view").groupby(["participant", "trial"]).value.agg(lambda pair: pair.iloc[0] - pair.iloc[1])
-    )
-    if not changes.std() > 1e-9 * max(spread, 1e-300):
+    if not (pairs[views[0]] - pairs[views[1]]).std() > 1e-9 * max(spread, 1e-300):
         raise Refused("the views differ by the same amount in every trial: nothing to estimate")
     both["perspective"] = np.where(both.view == views[0], 0.5, -0.5)
     both["scaled"] = (both.value - both.value.mean()) / spread
     repeated = both.groupby("participant").trial.nunique().ge(2).sum() >= MIN_SUBJECTS
     designs = DESIGNS if repeated else DESIGNS[-1:]
     fit, terms = _fit(both, designs)
-    variances = _variances(fit, terms)
+    variances = dict(zip(terms, [*np.diag(fit.cov_re), *fit.vcomp], strict=True)) | {"residual": fit.scale}
     empty = [name for name in designs[0] if variances.get(name, 0) < 1e-4 * fit.scale]
     estimate, error = fit.fe_params["perspective"] * spread, fit.bse_fe["perspective"] * spread
-    half = stats.t.isf(0.025, n - 1) * error
-    boot = _bootstrap(both, fit, terms, samples, seed) * spread
-    return {
-        "n_subjects": n,
-        "n_trials": n_trials,
-        "mean": both.value.mean(),
-        "difference": estimate,
-        "low": estimate - half,
-        "high": estimate + half,
-        "t": estimate / error,
-        "df": n - 1,
-        "p": 2 * stats.t.sf(abs(estimate / error), n - 1),
-        "boot_low": boot[0],
-        "boot_high": boot[1],
-        "random": ", ".join(terms),
-        **{f"sd_{name}": np.sqrt(max(value, 0)) * spread for name, value in variances.items()},
-        "note": f"singular: no variance of {' and '.join(empty)}" if empty else "",
-    }
+    half, t = stats.t.isf(0.025, n - 1) * error, estimate / error
+    row = {"n_subjects": n, "n_trials": len(pairs), "mean": both.value.mean(), "difference": estimate}
+    row |= {"low": estimate - half, "high": estimate + half, "t": t, "df": n - 1, "p": 2 * stats.t.sf(abs(t), n - 1)}
+    row["boot_low"], row["boot_high"] = _bootstrap(both, fit, terms, samples, seed) * spread
+    row |= {f"sd_{name}": np.sqrt(max(value, 0)) * spread for name, value in variances.items()}
+    note = f"singular: no variance of {' and '.join(empty)}" if empty else ""
+    return row | {"random": ", ".join(terms), "note": note}
 
 
 def _fit(both, designs):
@@ -146,13 +133,6 @@ def _fit(both, designs):
             if fit.converged and np.isfinite(fit.bse_fe).all():
                 return fit, terms
     raise Refused("the mixed model did not converge, however simple")
-
-
-def _variances(fit, terms):
-    found = dict(zip(terms, np.diag(fit.cov_re), strict=False))
-    if "trial" in terms:
-        found["trial"] = fit.vcomp[0]
-    return {**found, "residual": fit.scale}
 
 
 def _bootstrap(both, fit, terms, samples, seed):

@@ -207,6 +207,11 @@ def refusals(table: pd.DataFrame) -> str:
     )
 
 
+def curve_names(rows: pd.DataFrame) -> str:
+    """The curves of a table for a sentence: "x of knee, y of heel"."""
+    return ", ".join(rows.space + " of " + rows.keypoint)
+
+
 def p_text(p: float) -> str:
     """A p value for a sentence: "p = 0.023", "p < 0.001"."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
