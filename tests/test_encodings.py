@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from studykit.notebook import save_table
-from studykit.papers.findings import published_by
+from studykit.papers.published import published_by
 from studykit.plots import segmentation as figures
 from studykit.pose.scores import encodings, turned
 from studykit.pose.scores.encodings import read_runs, repeats

@@ -2,5 +2,6 @@
 
 `subjects` says who counts as one subject, `anova` repeats the published test and corrects it, `curves` finds where
 in the cycle the views differ, `interaction` whether that depends on the trial, `agreement` asks whether they are
-close enough, `mixed` treats scalars, and `calibration` measures how often each test errs where there is nothing to find.
+close enough, `mixed` treats scalars, and `calibration` measures how often each test errs where there is nothing to
+find.
 """
