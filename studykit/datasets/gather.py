@@ -6,14 +6,16 @@ direction may be left out where keypoints can tell it.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from studykit.formats import READERS, import_tracks
 from studykit.gait.views import forward_speed, to_walk
-from studykit.study import KEY, read_table, recording_name, write_study
+from studykit.study import KEY, Recording, read_table, write_study
 from studykit.tracks import save_tracks
 from studykit.video import probe
 
@@ -24,7 +26,15 @@ _EXAMPLE = "sub-07_trial-2_dir-R2L_cam-C1"
 _PART = re.compile(r"(?:^|_)(sub|trial|dir|cam)-([A-Za-z0-9]+?)(?=DLC_|[^A-Za-z0-9]|$)")
 
 
-def gather_study(paths, table, *, fps=None, size=(None, None), gaps=None, mirrored=()):
+def gather_study(
+    paths: Sequence[str | Path],
+    table: str | Path,
+    *,
+    fps: float | None = None,
+    size: tuple[int | None, int | None] = (None, None),
+    gaps: str | None = None,
+    mirrored: Sequence[str] = (),
+) -> tuple[pd.DataFrame, list[str]]:
     """Write the Study table of some files and folders; keypoint files of other programs become tracks beside it.
 
     What people wrote into an earlier table of the same recordings (`COMPLETED`) is kept.
@@ -49,7 +59,7 @@ def gather_study(paths, table, *, fps=None, size=(None, None), gaps=None, mirror
     study : pandas.DataFrame
         The table.
     left_out : list of str
-        A sentence for each file that is not part of it.
+        A sentence for each file that was left out.
 
     Raises
     ------
@@ -95,7 +105,7 @@ def gather_study(paths, table, *, fps=None, size=(None, None), gaps=None, mirror
     return study, left_out
 
 
-def _completed(table):
+def _completed(table: Path) -> pd.DataFrame:
     """What people wrote into an earlier table, by recording: columns of `COMPLETED`, paths from here."""
     if not table.is_file():
         return pd.DataFrame()
@@ -108,7 +118,7 @@ def _completed(table):
     return earlier[[name for name in COMPLETED if name in earlier]]
 
 
-def understand(path):
+def understand(path: str | Path) -> dict[str, str]:
     """What a name says of its recording.
 
     Parameters
@@ -136,7 +146,7 @@ def understand(path):
     return parts
 
 
-def _files(paths):
+def _files(paths: Sequence[str | Path]) -> list[Path]:
     """Videos, keypoint files and folders of OpenPose files, in order; of DeepLabCut's twins the .h5."""
     files = []
     for path in map(Path, paths):
@@ -150,7 +160,7 @@ def _files(paths):
     return [path for path in files if not (path.suffix == ".csv" and path.with_suffix("") in twins)]
 
 
-def _recording(row, one, folder, given):
+def _recording(row: dict, one: dict, folder: Path, given: dict) -> dict:
     """Row of the table: rate and size from the video or as given, direction from the name or the keypoints."""
     for kind, paths in one.items():
         if kind != "dir" and len(paths) > 1:
@@ -171,12 +181,12 @@ def _recording(row, one, folder, given):
     row |= {"direction": next(iter(one["dir"]), None) or _direction(tracks, video or source)}
     row |= {"video": str(video or ""), "tracks": str(source or ""), "fps": fps, "width_px": width, "height_px": height}
     if source is not None and source.suffix != ".nc":
-        row["tracks"] = str(folder / "tracks" / f"{recording_name(pd.Series(row))}.nc")
+        row["tracks"] = str(folder / "tracks" / f"{Recording(**row).name}.nc")
         save_tracks(tracks.assign_attrs(mirrored=int(row["mirrored"])), row["tracks"])
     return row
 
 
-def _direction(tracks, path):
+def _direction(tracks: xr.Dataset | None, path: Path) -> str:
     speed = np.nan if tracks is None else forward_speed(to_walk(tracks))
     if not np.isfinite(speed):
         raise ValueError(

@@ -4,6 +4,8 @@ Both hold `images/` and `joints.mat`. In LSP the array is (3, 14, N) and its fla
 (14, 3, N) and 1 means *visible*. Coordinates are taken as they are.
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from studykit.datasets.fetch import read_mat, require_images, require_source
@@ -15,7 +17,7 @@ _SHAPES = {"lsp": (3, 14), "lspet": (14, 3)}
 _DIGITS = {"lsp": 4, "lspet": 5}  # of the images' numbers
 
 
-def lsp_stills(folder, name="lsp"):
+def lsp_stills(folder: str | Path, name: str = "lsp") -> StillSet:
     """People of LSP or LSPET; an image is read when its still is asked for.
 
     Masks are read from `masks/<image>.png` where there is one: the data set has none, so these are pseudo-masks of
@@ -44,7 +46,7 @@ def lsp_stills(folder, name="lsp"):
     expected = f"{len(names)} images as joints.mat has people"
     require_images(folder / "images", [f"{stem}.jpg" for stem in names], expected)
 
-    def read(number):
+    def read(number: int) -> Still:
         stem = names[number]
         image = read_image(folder / "images" / f"{stem}.jpg")
         path = folder / "masks" / f"{stem}.png"
@@ -61,7 +63,7 @@ def lsp_stills(folder, name="lsp"):
     return StillSet(Made(range(len(names)), read), SKELETONS["lsp14"].keypoints, participants, [""] * len(names))
 
 
-def _keypoints(path, name):
+def _keypoints(path: Path, name: str) -> np.ndarray:
     """x, y and visibility (N, 14, 3) float32 of all people."""
     joints = read_mat(path, "joints")
     if joints.ndim != 3 or joints.shape[:2] != _SHAPES[name]:

@@ -44,16 +44,16 @@ class Motion:
     fps : float
     """
 
-    names: tuple
+    names: tuple[str, ...]
     positions: np.ndarray
     fps: float
 
-    def joint(self, name):
+    def joint(self, name: str) -> np.ndarray:
         """Positions (time, 3) of one joint."""
         return self.positions[:, self.names.index(name)]
 
 
-def read_bvh(path, unit_m=CMU_UNIT_M):
+def read_bvh(path: str | Path, unit_m: float = CMU_UNIT_M) -> Motion:
     """Joint positions of a BVH file.
 
     Parameters
@@ -87,7 +87,7 @@ def read_bvh(path, unit_m=CMU_UNIT_M):
     return Motion(tuple(joint[0] for joint in joints), unit_m * _positions(joints, values), 1 / float(clock[2]))
 
 
-def _hierarchy(path, text):
+def _hierarchy(path: Path, text: str) -> list[list]:
     """Joints as (name, index of the parent or -1, offset (3,), channels), parents first."""
     joints, open_joints = [], []
     words = iter(text.split()[1:])
@@ -112,7 +112,7 @@ def _hierarchy(path, text):
     return joints
 
 
-def _with_heels(joints):
+def _with_heels(joints: list[list]) -> list[list]:
     """Two more points, `LeftHeel` and `RightHeel`, rigid with the ankle: BVH skeletons have none.
 
     In the skeleton's rest pose the heel lies as low as the base of the toes and a quarter of the foot's length behind
@@ -129,7 +129,7 @@ def _with_heels(joints):
     return joints
 
 
-def _positions(joints, values):
+def _positions(joints: list[list], values: np.ndarray) -> np.ndarray:
     """Forward kinematics: (time, joint, 3) in the file's unit; rotations apply in the order of the channels."""
     places = np.empty((len(values), len(joints), 3))
     turns, column = [], 0
@@ -153,7 +153,7 @@ def _positions(joints, values):
     return places
 
 
-def straight_walk(motion, *, min_speed_m_s=0.4, max_turn_deg=20.0):
+def straight_walk(motion: Motion, *, min_speed_m_s: float = 0.4, max_turn_deg: float = 20.0) -> Motion:
     """The longest part of a motion that walks in one direction.
 
     Parameters
@@ -192,7 +192,7 @@ def straight_walk(motion, *, min_speed_m_s=0.4, max_turn_deg=20.0):
     return replace(motion, positions=motion.positions[best])
 
 
-def lay_along(motion, direction):
+def lay_along(motion: Motion, direction: str) -> Motion:
     """The walk turned about the vertical to go along x; its middle at x = 0 and z = 0, the lowest toe at y = 0.
 
     Parameters
@@ -219,14 +219,14 @@ def lay_along(motion, direction):
     return replace(motion, positions=motion.positions - shift)
 
 
-def resample(motion, fps):
+def resample(motion: Motion, fps: float) -> Motion:
     """The motion at another rate, by cubic splines through every joint."""
     time = np.arange(len(motion.positions)) / motion.fps
     new = np.arange(int(time[-1] * fps + 1e-9) + 1) / fps
     return replace(motion, positions=CubicSpline(time, motion.positions)(new), fps=float(fps))
 
 
-def canonical_points(motion):
+def canonical_points(motion: Motion) -> dict[str, np.ndarray]:
     """Positions {canonical name: (time, 3)}, m; neck is the middle of the shoulders, toe the end of the foot."""
     found = {}
     for point, candidates in _JOINTS.items():
@@ -241,7 +241,7 @@ def canonical_points(motion):
     return found
 
 
-def foot_events(heel, toe, pelvis, fps):
+def foot_events(heel: np.ndarray, toe: np.ndarray, pelvis: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
     """Heel strikes and toe-offs of one foot, computed from the motion, not measured by a force plate.
 
     Each step is found where the heel is farthest ahead of, and the toe farthest behind, the pelvis (Zeni et al. 2008,
@@ -274,7 +274,7 @@ def foot_events(heel, toe, pelvis, fps):
     return time[_timed(ahead, lift, 0, 120)], time[_timed(behind, push, -100, 100)]
 
 
-def _timed(distance, acceleration, first_ms, last_ms):
+def _timed(distance: np.ndarray, acceleration: np.ndarray, first_ms: int, last_ms: int) -> np.ndarray:
     """Highest peak of the acceleration within that time of each farthest distance."""
     peaks = find_peaks(acceleration)[0]
     steps = find_peaks(distance, distance=500, prominence=0.2)[0]  # 0.5 s, 0.2 m

@@ -5,6 +5,8 @@ description"), the images lie in `images/`. Only training images have annotation
 """
 
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from studykit.stills import Made, Still, StillSet, known_box, mark_outside
 FILE = "mpii_human_pose_v1_u12_1.mat"
 
 
-def mpii_stills(folder):
+def mpii_stills(folder: str | Path) -> StillSet:
     """Annotated people of MPII; an image is read when a still of it is asked for.
 
     People of one picture share `scene`. A picture's participant is the video that it was taken from, so that frames of
@@ -44,7 +46,7 @@ def mpii_stills(folder):
     require_images(folder / "images", names, f"{len(names)} annotated images")
     scenes = [name if names[name] > 1 else "" for name, *_ in people]
 
-    def read(number):
+    def read(number: int) -> Still:
         name, video, place, points = people[number]
         image = read_image(folder / "images" / name)
         points = mark_outside(points, image.shape[1], image.shape[0])
@@ -54,7 +56,7 @@ def mpii_stills(folder):
     return StillSet(Made(range(len(people)), read), SKELETONS["mpii16"].keypoints, videos, scenes)
 
 
-def _people(path):
+def _people(path: Path) -> list[tuple[str, str, int, np.ndarray]]:
     """Image, video, place in the image and keypoints (16, 3) of every annotated person."""
     release = read_mat(path, "RELEASE", struct_as_record=False, squeeze_me=True)
     try:
@@ -72,12 +74,12 @@ def _people(path):
     return people
 
 
-def _video(image):
+def _video(image: Any) -> str:
     number = np.ravel(getattr(image, "vidx", ()))
     return f"mpii-video-{int(number[0]):04d}" if len(number) else f"mpii-{image.image.name}"
 
 
-def _keypoints(annotation):
+def _keypoints(annotation: Any) -> np.ndarray:
     """x, y, counted from 0, and visibility (16, 3); points that say nothing of it (those of the head) count as seen."""
     points = np.zeros((16, 3), np.float32)
     for point in np.atleast_1d(annotation.point):

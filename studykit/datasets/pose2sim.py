@@ -19,7 +19,7 @@ from studykit.datasets.fetch import fetch, source_folder
 from studykit.files import write_text
 from studykit.formats import read_openpose
 from studykit.gait.views import forward_speed, to_walk
-from studykit.study import recording_name, write_study
+from studykit.study import Recording, write_study
 from studykit.tracks import save_tracks
 
 FPS = 60.0
@@ -28,7 +28,7 @@ SIZES = {1: (1080, 1920), 2: (1080, 1920), 3: (1088, 1920), 4: (1088, 1920)}  # 
 _MIDDLE_M = (-1.06, -0.05, 0.0)  # of his way: mean place of his hips in the demo's axes, triangulated from all cameras
 
 
-def pose2sim_study(folder, source=None):
+def pose2sim_study(folder: str | Path, source: str | Path | None = None) -> pd.DataFrame:
     """Study of the demo, fetched first if it is not there.
 
     Parameters
@@ -71,7 +71,7 @@ def pose2sim_study(folder, source=None):
                 "height_px": SIZES[n][1],
                 "calibration": str(calibration),
             }
-            row["tracks"] = str(folder / "tracks" / f"{recording_name(pd.Series(row))}.nc")
+            row["tracks"] = str(folder / "tracks" / f"{Recording(**row).name}.nc")
             save_tracks(tracks[view], row["tracks"])
             rows.append(row)
     table = pd.DataFrame(rows)
@@ -79,7 +79,7 @@ def pose2sim_study(folder, source=None):
     return table
 
 
-def read_qca(path):
+def read_qca(path: str | Path) -> dict[str, dict]:
     """Cameras of a Qualisys calibration (`.qca.txt`), without lens distortion.
 
     Parameters
@@ -106,9 +106,8 @@ def read_qca(path):
     return cameras
 
 
-def _qca_camera(camera):
-    inner, place, view = (camera.find(tag).attrib for tag in ("intrinsic", "transform", "fov_video"))
-    inner, place, view = ({k: v for k, v in part.items()} for part in (inner, place, view))
+def _qca_camera(camera: ElementTree.Element) -> dict:
+    inner, place, view = (dict(camera.find(tag).attrib) for tag in ("intrinsic", "transform", "fov_video"))
     left, top, right, bottom = (float(view[edge]) for edge in ("left", "top", "right", "bottom"))
     # Lengths on the sensor are in 64ths of a pixel, places in millimetres, rotations by column, z points backwards.
     fu, fv, cu, cv = (float(inner[k]) / 64 for k in ("focalLengthU", "focalLengthV", "centerPointU", "centerPointV"))
@@ -124,7 +123,7 @@ def _qca_camera(camera):
     }
 
 
-def _in_laboratory_axes(camera, direction_a):
+def _in_laboratory_axes(camera: dict, direction_a: str) -> dict:
     """The camera in the axes of the gait laboratory: x along the beam, to the right in view A, y up, z towards view A.
 
     In the demo's own axes the man walks along +x, and z is up. The origin moves to the middle of his way.

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Thread
-from types import SimpleNamespace
 
 import cv2
 import h5py
@@ -32,7 +31,7 @@ from studykit.gaitlab.poses import follow, sagittal_angles
 from studykit.gaitlab.room import build_room, photograph
 from studykit.gaitlab.walking import JOINTS, SOLE_M, STANDING_TILT_DEG, draw_style, walk
 from studykit.skeletons import POINTS
-from studykit.study import read_study, recording_name, trial_name, write_study
+from studykit.study import Recording, read_study, write_study
 from studykit.truth.file import build_truth, save_truth
 
 LABORATORY_VERSION = 4  # raised whenever the same parameters would give other files
@@ -239,13 +238,13 @@ def _rows(folder, settings, job):
             "width_px": settings.width_px,
             "height_px": settings.height_px,
         }
-        name = SimpleNamespace(**row)
+        recording = Recording(**row)
         rows.append(
             row
             | {
-                "video": str(folder / "videos" / f"{recording_name(name)}.mp4"),
+                "video": str(folder / "videos" / f"{recording.name}.mp4"),
                 "calibration": str(folder / "calibration.json"),
-                "truth": str(folder / "truth" / f"{trial_name(name)}.nc"),
+                "truth": str(folder / "truth" / f"{recording.walk}.nc"),
             }
         )
     return rows
