@@ -45,9 +45,9 @@ class Run:
         """Path of a file or folder below the derived data, once it is certain that it exists; see `require`."""
         return require(self.derived / path, made_by)
 
-    def study(self) -> pd.DataFrame:
-        """The Study table that notebook 00 made."""
-        return read_study(self.need("study/study.csv", made_by="00_data"))
+    def study(self, table: str = "") -> pd.DataFrame:
+        """The Study table that notebook 00 made, or another one, by its path."""
+        return read_study(resolve(table) if table else self.need("study/study.csv", made_by="00_data"))
 
     def tracks(self, pose: str = "") -> "Callable[[Recording], xr.Dataset]":
         """Loader of a recording's tracks.

@@ -337,7 +337,7 @@ def test_coco_confidence_is_taken_where_it_is_one(tmp_path):
     np.testing.assert_allclose(tracks.position.sel(space="x", keypoints="nose")[:, 0], [10, 12])
     np.testing.assert_allclose(tracks.confidence, 0.7)
     path.write_text(json.dumps([{**row(7, 0.3, 50.0), "keypoints": [1, 2, 3]}]))
-    with pytest.raises(ValueError, match=r"51 numbers a person \(coco17\), got \[3\]"):
+    with pytest.raises(ValueError, match=r"51 numbers per person \(coco17\), got \[3\]"):
         read_coco(path, *SIZE)
     path.write_text(json.dumps({"images": []}))
     with pytest.raises(

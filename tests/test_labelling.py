@@ -75,6 +75,7 @@ def test_undo_skip_choose_and_outside(labeller):
 def test_labels_are_still_there_after_a_restart(labeller, study):
     labeller.click(3, 4), labeller.click(5, 6)
     labeller.show(2)
+    assert labeller.progress("mine.csv").startswith("1 of 6 frames have labels, in `mine.csv`")
     labeller.click(7, 8)
     again = Labeller(study, labeller.frames, labeller.path)
     assert again.index == 1  # the first frame without any
@@ -97,8 +98,9 @@ def test_notebook_40_takes_the_labels(tmp_path):
 
 
 CODE = """\
-from studykit.labelling import Labeller, draw_frames
+from studykit.datasets.labels import draw_frames
 from studykit.study import read_study
+from studykit.widgets.labeller import Labeller
 study = read_study("study.csv")
 Labeller(study, draw_frames(study, videos=2, frames=3, seed=1), "CollectedData_me.csv")
 """

@@ -1,11 +1,14 @@
 """Keypoint files of other programs to tracks, and tracks to DeepLabCut.
 
-DeepLabCut csv and h5 (labels and predictions, one or several animals), SLEAP .slp, OpenPose JSON (one file a frame),
-COCO keypoint results and TRC in pixels. Coordinates are taken as they are: px, x right, y down. Names that can be
-recognized become canonical ones (`LAnkle`, `ankle_l` -> `left_ankle`), all others stay.
+DeepLabCut csv and h5 (labels and predictions, one or several animals), SLEAP .slp, OpenPose JSON (one file per frame),
+COCO keypoint results and TRC in pixels. Coordinates are taken as they are: px, x right, y down. Recognized names become
+canonical ones (`LAnkle`, `ankle_l` -> `left_ankle`), all others stay.
 """
 
 from pathlib import Path
+from typing import Any
+
+import xarray as xr
 
 from studykit.formats.coco import read_coco
 from studykit.formats.deeplabcut import read_deeplabcut, write_deeplabcut
@@ -37,7 +40,7 @@ READERS = {
 }
 
 
-def import_tracks(path, fps, width_px, height_px, **options):
+def import_tracks(path: str | Path, fps: float, width_px: int, height_px: int, **options: Any) -> xr.Dataset:
     """Tracks from a file or folder of any known format, told apart by its suffix.
 
     Parameters

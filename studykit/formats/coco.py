@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from studykit.formats.coco_json import results_of
-from studykit.formats.values import tracks_of
+from studykit.formats.values import stack_people, tracks_of
 from studykit.skeletons import SKELETONS
 
 
-def read_coco(path, fps, width_px, height_px, *, person="best", gaps="refuse"):
+def read_coco(
+    path: str | Path, fps: float, width_px: int, height_px: int, *, person: str = "best", gaps: str = "refuse"
+) -> xr.Dataset:
     """COCO keypoint results: a JSON list with `image_id`, `keypoints` (17 times x, y, v) and `score`.
 
     Parameters
@@ -35,22 +38,20 @@ def read_coco(path, fps, width_px, height_px, *, person="best", gaps="refuse"):
     path = Path(path)
     if person not in ("best", "all"):
         raise ValueError(f"person: expected 'best' or 'all', got {person!r}")
-    people = [(row.image_id, row.score, np.array(row.keypoints)) for row in results_of(path)]
-    names = SKELETONS["coco17"].keypoints
-    wrong = {len(points) for _, _, points in people} - {3 * len(names)}
+    people, names = results_of(path), SKELETONS["coco17"].keypoints
+    wrong = {len(row.keypoints) for row in people} - {3 * len(names)}
     if wrong or not people:
-        raise ValueError(f"{path}: expected 51 numbers a person (coco17), got {sorted(wrong) or 'nobody'}")
-    flags = any((points[2::3] > 1).any() for _, _, points in people)
-    images = sorted({image for image, _, _ in people})
-    ranked = [sorted((p for p in people if p[0] == image), key=lambda p: -p[1]) for image in images]
-    most = 1 if person == "best" else max(map(len, ranked))
-    values = np.full((len(images), most, len(names), 3), np.nan)
-    for i, frame in enumerate(ranked):
-        for k, (_, score, points) in enumerate(frame[:most]):
-            values[i, k] = points.reshape(-1, 3)
-            values[i, k, values[i, k, :, 2] == 0, :2] = np.nan
-            if flags:
-                values[i, k, :, 2] = np.where(values[i, k, :, 2] > 0, score, 0)
-    individuals = ["person"] if person == "best" else [f"person_{i}" for i in range(most)]
+        raise ValueError(f"{path}: expected 51 numbers per person (coco17), got {sorted(wrong) or 'no one'}")
+    flags = any(v > 1 for row in people for v in row.keypoints[2::3])
+    frames = {}
+    for row in sorted(people, key=lambda row: -row.score):
+        points = np.reshape(row.keypoints, (-1, 3))
+        points[points[:, 2] == 0, :2] = np.nan
+        if flags:
+            points[:, 2] = np.where(points[:, 2] > 0, row.score, 0)
+        frames.setdefault(row.image_id, []).append(points)
+    images = sorted(frames)
+    values = stack_people([frames[image][: 1 if person == "best" else None] for image in images])
+    individuals = ["person"] if person == "best" else [f"person_{i}" for i in range(values.shape[1])]
     size = (fps, width_px, height_px)
     return tracks_of(path, values, np.array(images), names, individuals, size, "COCO results", gaps)

@@ -3,11 +3,14 @@
 import contextlib
 import csv
 import pickletools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
+import xarray as xr
 from tables.exceptions import HDF5ExtError
 
 from studykit.files import replacing
@@ -17,7 +20,9 @@ _CALLS = {"GLOBAL", "STACK_GLOBAL", "REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_E
 _LEVELS = (["scorer", "bodyparts", "coords"], ["scorer", "individuals", "bodyparts", "coords"])
 
 
-def read_deeplabcut(path, fps, width_px, height_px, *, gaps=None):
+def read_deeplabcut(
+    path: str | Path, fps: float, width_px: int, height_px: int, *, gaps: str | None = None
+) -> xr.Dataset:
     """DeepLabCut csv or h5: `CollectedData_*` labels or predictions with likelihood; one or several animals.
 
     Parameters
@@ -59,7 +64,7 @@ def read_deeplabcut(path, fps, width_px, height_px, *, gaps=None):
     return tracks_of(path, values, frames, names, people, (fps, width_px, height_px), software, gaps)
 
 
-def _deeplabcut_csv(path):
+def _deeplabcut_csv(path: Path) -> pd.DataFrame:
     with path.open(newline="", encoding="utf-8") as file:
         head = [row for _, row in zip(range(5), csv.reader(file), strict=False)]
     levels = [row[0] for row in head[:4] if row and row[0] in _LEVELS[1]]
@@ -73,13 +78,13 @@ def _deeplabcut_csv(path):
     return table
 
 
-def _refuse_code(path):
+def _refuse_code(path: Path) -> None:
     """Refuse a file in which PyTables would find Python objects to make; DeepLabCut's hold names and numbers only.
 
     PyTables keeps lists and the like as pickles, in attributes and in arrays of objects, and reads them unasked.
     """
 
-    def look(name, node):
+    def look(name: str, node: h5py.HLObject) -> None:
         if node.attrs.get("PSEUDOATOM", b"") in (b"object", "object") or any(map(_makes_objects, node.attrs.values())):
             raise ValueError(
                 f"{path}: expected names and numbers, got Python objects in {name!r}; do not trust this file"
@@ -93,7 +98,7 @@ def _refuse_code(path):
         raise ValueError(f"{path}: expected a DeepLabCut table in HDF5, got a file that holds none") from error
 
 
-def _makes_objects(value):
+def _makes_objects(value: Any) -> bool:
     """Whether PyTables would take an attribute for a pickle, and it calls something before it ends or breaks off."""
     value = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     if not isinstance(value, bytes) or not value.endswith(b"."):
@@ -103,7 +108,7 @@ def _makes_objects(value):
     return False
 
 
-def _deeplabcut_h5(path):
+def _deeplabcut_h5(path: Path) -> pd.DataFrame:
     _refuse_code(path)
     try:
         with pd.HDFStore(path, mode="r") as store:
@@ -114,7 +119,7 @@ def _deeplabcut_h5(path):
     return table
 
 
-def _check_columns(path, columns):
+def _check_columns(path: Path, columns: list[dict]) -> None:
     scorers = sorted({column["scorer"] for column in columns})
     coords = sorted({column["coords"] for column in columns})
     faults = []
@@ -126,7 +131,7 @@ def _check_columns(path, columns):
         raise ValueError(f"{path}: " + "; ".join(faults))
 
 
-def _numbers(path, column):
+def _numbers(path: Path, column: pd.Series) -> np.ndarray:
     numbers = pd.to_numeric(column, errors="coerce")
     bad = numbers.isna() & column.notna()
     if bad.any():
@@ -134,7 +139,7 @@ def _numbers(path, column):
     return numbers.to_numpy(dtype=float)
 
 
-def _row_numbers(path, index):
+def _row_numbers(path: Path, index: pd.Index) -> np.ndarray:
     """Frame numbers from a row index: numbers, or images such as `labeled-data/video/img0042.png`."""
     rows = ["/".join(map(str, row)) if isinstance(row, tuple) else str(row) for row in index]
     folders = sorted({row.rpartition("/")[0] for row in rows})
@@ -143,7 +148,9 @@ def _row_numbers(path, index):
     return frame_numbers(path, rows)
 
 
-def write_deeplabcut(tracks, path, *, scorer="studykit", images=None):
+def write_deeplabcut(
+    tracks: xr.Dataset, path: str | Path, *, scorer: str = "studykit", images: Sequence[str] | None = None
+) -> None:
     """Write tracks as DeepLabCut does: predictions with likelihood, or, given image names, labels for training.
 
     Parameters
@@ -191,7 +198,7 @@ def write_deeplabcut(tracks, path, *, scorer="studykit", images=None):
                 store.get_storer("df_with_missing").attrs.nan_rep = "nan"
 
 
-def _image_rows(path, images, n_frames):
+def _image_rows(path: Path, images: Sequence[str], n_frames: int) -> pd.MultiIndex:
     rows = [tuple(Path(image).parts) for image in images]
     if len(rows) != n_frames or any(len(row) != 3 or row[0] != "labeled-data" for row in rows):
         raise ValueError(f"{path}: expected {n_frames} images named labeled-data/<video>/<image>, got {images[:2]}")

@@ -1,4 +1,4 @@
-"""OpenPose's JSON files, one a frame."""
+"""OpenPose's JSON files, one per frame."""
 
 import json
 import re
@@ -6,13 +6,23 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
-from studykit.formats.values import frame_numbers, tracks_of
+from studykit.formats.values import frame_numbers, stack_people, tracks_of
 from studykit.skeletons import SKELETONS
 
 
-def read_openpose(folder, fps, width_px, height_px, *, skeleton=None, person="largest", gaps="refuse"):
-    """OpenPose JSON, one file a frame; a point that was not found (0, 0, 0) becomes NaN with confidence 0.
+def read_openpose(
+    folder: str | Path,
+    fps: float,
+    width_px: int,
+    height_px: int,
+    *,
+    skeleton: str | None = None,
+    person: str = "largest",
+    gaps: str = "refuse",
+) -> xr.Dataset:
+    """OpenPose JSON, one file per frame; a point that was not detected (0, 0, 0) becomes NaN with confidence 0.
 
     Parameters
     ----------
@@ -48,21 +58,17 @@ def read_openpose(folder, fps, width_px, height_px, *, skeleton=None, person="la
         raise ValueError(f"{folder}: expected people with one number of points, got {sorted(counts) or 'nobody'}")
     if person == "largest":
         people = [[max(frame, key=_box_area)] if frame else [] for frame in people]
-    most = max(len(frame) for frame in people)
-    values = np.full((len(files), most, counts.pop(), 3), np.nan)
-    for i, frame in enumerate(people):
-        for k, points in enumerate(frame):
-            values[i, k] = points
+    values = stack_people(people)
     values[values[..., 2] == 0, :2] = np.nan
     skeleton = _openpose_skeleton(folder, values, skeleton)
-    individuals = ["person"] if person == "largest" else [f"person_{i}" for i in range(most)]
+    individuals = ["person"] if person == "largest" else [f"person_{i}" for i in range(values.shape[1])]
     names = SKELETONS[skeleton].keypoints
     frames = frame_numbers(folder, [file.stem for file in files])
     size = (fps, width_px, height_px)
     return tracks_of(folder, values, frames, names, individuals, size, f"OpenPose, {skeleton}", gaps)
 
 
-def _openpose_people(file):
+def _openpose_people(file: Path) -> list[np.ndarray]:
     try:
         people = json.loads(file.read_text(encoding="utf-8"))["people"]
         return [np.array(one["pose_keypoints_2d"], dtype=float).reshape(-1, 3) for one in people]
@@ -70,12 +76,12 @@ def _openpose_people(file):
         raise ValueError(f"{file}: expected OpenPose's people with pose_keypoints_2d, got none ({error})") from error
 
 
-def _box_area(points):
+def _box_area(points: np.ndarray) -> float:
     seen = points[points[:, 2] > 0, :2]
     return np.prod(np.ptp(seen, axis=0)) if len(seen) else 0.0
 
 
-def _openpose_skeleton(folder, values, skeleton):
+def _openpose_skeleton(folder: Path, values: np.ndarray, skeleton: str | None) -> str:
     """The skeleton that fits, or a refusal of the one asked for."""
     n = values.shape[2]
     fitting = [name for name in ("body25", "body25b", "openpose18") if len(SKELETONS[name].keypoints) == n]
@@ -95,7 +101,7 @@ def _openpose_skeleton(folder, values, skeleton):
     return likely
 
 
-def _off_middle(values, middle, end, other):
+def _off_middle(values: np.ndarray, middle: int, end: int, other: int) -> float:
     """Median distance of a point from the middle of two others, as a share of the person's size."""
     xy = values[..., :2]
     with warnings.catch_warnings():

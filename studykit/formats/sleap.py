@@ -5,11 +5,14 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import xarray as xr
 
 from studykit.formats.values import tracks_of
 
 
-def read_sleap(path, fps, width_px, height_px, *, video=0, gaps="nan"):
+def read_sleap(
+    path: str | Path, fps: float, width_px: int, height_px: int, *, video: int = 0, gaps: str = "nan"
+) -> xr.Dataset:
     """SLEAP labels or predictions (.slp); where a frame has both, the hand-made label of a track counts.
 
     Parameters
@@ -64,7 +67,7 @@ def read_sleap(path, fps, width_px, height_px, *, video=0, gaps="nan"):
     return tracks_of(path, values, frames["frame_idx"], nodes, people, (fps, width_px, height_px), "SLEAP", gaps)
 
 
-def _sleap_points(points):
+def _sleap_points(points: np.ndarray) -> np.ndarray:
     score = points["score"] if "score" in points.dtype.names else np.full(len(points), np.nan)
     values = np.stack([points["x"], points["y"], score], axis=1)
     values[~points["visible"].astype(bool)] = np.nan

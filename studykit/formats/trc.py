@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from studykit.formats.values import tracks_of
 
 _METRES = 20  # coordinates that all stay below it are no pixels of a person who walks past
 
 
-def read_trc(path, fps, width_px, height_px, *, gaps="refuse"):
+def read_trc(path: str | Path, fps: float, width_px: int, height_px: int, *, gaps: str = "refuse") -> xr.Dataset:
     """TRC: tab-separated, x, y, z of each marker; here x and y in pixels, y down, and z the same throughout.
 
     Layout as in the OpenSim documentation, "Marker (.trc) Files": two lines of names and values, a line of the
@@ -54,7 +55,7 @@ def read_trc(path, fps, width_px, height_px, *, gaps="refuse"):
     return tracks_of(path, values, table[:, 0], names, ["person"], (fps, width_px, height_px), "TRC", gaps)
 
 
-def _refuse_space(path, points):
+def _refuse_space(path: Path, points: np.ndarray) -> None:
     known = points[np.isfinite(points[..., :2]).all(axis=-1)]
     if len(known) and np.nanmax(known[:, 2], initial=0) - np.nanmin(known[:, 2], initial=0) > 0:
         raise ValueError(

@@ -1,9 +1,11 @@
 """What every reader ends with: numbers by frame, person and keypoint become tracks."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from studykit.skeletons import LEG, POINTS
 from studykit.tracks import build_tracks, log_step
@@ -13,7 +15,7 @@ _KNOWN = {*POINTS, "neck", *LEG}
 _BARE = {name.partition("_")[2] for name in POINTS if name.startswith("left_")}
 
 
-def canonical_name(name):
+def canonical_name(name: str) -> str:
     """The canonical name of a keypoint, or the name itself where it is not recognized.
 
     Examples
@@ -32,7 +34,7 @@ def canonical_name(name):
     return found if found in _KNOWN else str(name)
 
 
-def frame_numbers(path, names):
+def frame_numbers(path: str | Path, names: Sequence[str]) -> np.ndarray:
     """The last number in each name of a frame (`img0042.png`); `path` is for the error."""
     found = [re.search(r"(\d+)(?:\.0)?\D*$", name.rpartition("/")[2]) for name in names]
     if None in found:
@@ -40,7 +42,23 @@ def frame_numbers(path, names):
     return np.array([int(match[1]) for match in found])
 
 
-def tracks_of(path, values, frames, names, individuals, size, software, gaps):
+def stack_people(frames: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Points (K, 3) of the people of each frame as one array (frame, individual, K, 3), NaN where there are fewer."""
+    most = max(map(len, frames))
+    empty = np.full_like(next(points for people in frames for points in people), np.nan, dtype=float)
+    return np.array([[*people, *[empty] * (most - len(people))] for people in frames], dtype=float)
+
+
+def tracks_of(
+    path: str | Path,
+    values: np.ndarray,
+    frames: np.ndarray,
+    names: Sequence[str],
+    individuals: Sequence[str],
+    size: tuple[float, int, int],
+    software: str,
+    gaps: str,
+) -> xr.Dataset:
     """Tracks from the values of a file.
 
     Parameters

@@ -1,19 +1,22 @@
 """Poses drawn on frames: videos to look through."""
 
 import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import cv2
 import matplotlib.colors
 import numpy as np
+import xarray as xr
 
-from studykit.plots.style import LIMB_COLOURS
-from studykit.skeletons import SKELETONS
+from studykit.plots.skeletons import limbs_of
+from studykit.plots.style import keypoint_colour
 from studykit.video import probe, read_frames, write_video
 
-LIMBS = SKELETONS["gait6"].limbs
 
-
-def draw_pose(image, points, keypoints, *, p_cutoff=0.6, scale=1.0):
+def draw_pose(
+    image: np.ndarray, points: np.ndarray, keypoints: Sequence[str], *, p_cutoff: float = 0.6, scale: float = 1.0
+) -> np.ndarray:
     """One pose on a copy of an image.
 
     Parameters
@@ -35,12 +38,11 @@ def draw_pose(image, points, keypoints, *, p_cutoff=0.6, scale=1.0):
     xy = np.round((np.nan_to_num(points[:, :2]) + 0.5) * scale * 2**fine - 2**fine / 2).astype(int)
     known = np.isfinite(points[:, :2]).all(axis=1)
     sure = known & (points[:, 2] >= p_cutoff)
-    for a, b in LIMBS:
-        if a in names and b in names and sure[names.index(a)] and sure[names.index(b)]:
-            ends = tuple(tuple(xy[names.index(name)]) for name in (a, b))
-            cv2.line(image, *ends, (255, 255, 255), 1, cv2.LINE_AA, fine)
+    for ends in ([names.index(a), names.index(b)] for a, b in limbs_of(names)):
+        if sure[ends].all():
+            cv2.line(image, *xy[ends].tolist(), (255, 255, 255), 1, cv2.LINE_AA, fine)
     for k in np.flatnonzero(known):
-        colour = [int(255 * c) for c in matplotlib.colors.to_rgb(LIMB_COLOURS[names[k]])]
+        colour = [int(255 * c) for c in matplotlib.colors.to_rgb(keypoint_colour(names[k]))]
         radius = 3 * 2**fine
         cv2.circle(image, tuple(xy[k]), radius + 2**fine, (255, 255, 255), -1 if sure[k] else 1, cv2.LINE_AA, fine)
         if sure[k]:
@@ -48,7 +50,14 @@ def draw_pose(image, points, keypoints, *, p_cutoff=0.6, scale=1.0):
     return image
 
 
-def write_overlay(views, path, *, scale=0.6, p_cutoff=0.6, quality=26):
+def write_overlay(
+    views: Mapping[str, tuple[str | Path, xr.Dataset]],
+    path: str | Path,
+    *,
+    scale: float = 0.6,
+    p_cutoff: float = 0.6,
+    quality: int = 26,
+) -> int:
     """A video of all views of a trial, one above the other, poses drawn.
 
     Parameters
@@ -71,7 +80,7 @@ def write_overlay(views, path, *, scale=0.6, p_cutoff=0.6, quality=26):
     return write_video(frames, path, first.fps, quality=quality)
 
 
-def _stacked(images):
+def _stacked(images: Sequence[np.ndarray]) -> np.ndarray:
     """Images of any size one above the other on black, even sizes as the encoder wants them."""
     width = max(image.shape[1] for image in images)
     width, height = width + width % 2, sum(image.shape[0] for image in images)
@@ -83,7 +92,7 @@ def _stacked(images):
     return out
 
 
-def _drawn(video, tracks, name, scale, p_cutoff):
+def _drawn(video: str | Path, tracks: xr.Dataset, name: str, scale: float, p_cutoff: float) -> Iterator[np.ndarray]:
     points = track_points(tracks)
     for number, frame in enumerate(itertools.islice(read_frames(video), len(points))):
         width, height = round(frame.shape[1] * scale), round(frame.shape[0] * scale)
@@ -94,7 +103,7 @@ def _drawn(video, tracks, name, scale, p_cutoff):
         yield image
 
 
-def track_points(tracks):
+def track_points(tracks: xr.Dataset) -> np.ndarray:
     """x, y and confidence of the first individual, (time, K, 3)."""
     one = tracks.isel(individuals=0)
     position = one.position.transpose("time", "keypoints", "space").values

@@ -1,18 +1,26 @@
-"""Figures of the view network: labelled frames, training, errors, poses found.
+"""Figures of the view network: labelled frames, training, errors, detected poses.
 
 Each function returns a Matplotlib figure and the table of what it shows.
 """
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from studykit.plots.skeletons import draw_skeleton
-from studykit.plots.style import LIMB_COLOURS, TWO_COLUMNS, VIEW_COLOURS, picture_grid
+from studykit.plots.style import LIMB_COLOURS, TWO_COLUMNS, picture_grid
+from studykit.stills import Still
 
 
-def draw_stills(stills, keypoints, *, columns=4, whole=False):
-    """Labelled pictures side by side.
+def draw_stills(
+    stills: Sequence[Still], keypoints: Sequence[str], *, columns: int = 4, whole: bool = False
+) -> tuple[Figure, pd.DataFrame] | str:
+    """Labelled pictures side by side; a sentence where there is none.
 
     Parameters
     ----------
@@ -20,8 +28,10 @@ def draw_stills(stills, keypoints, *, columns=4, whole=False):
     keypoints : sequence of str
     columns : int
     whole : bool
-        Show the whole picture, else the surroundings of the labels.
+        Show the whole picture, otherwise the surroundings of the labels.
     """
+    if not len(stills):
+        return "No frame is labelled yet."
     fig, axes = picture_grid(len(stills), columns, 2.0 if whole else 2.4)
     rows = []
     for ax, still in zip(axes, stills, strict=True):
@@ -32,23 +42,23 @@ def draw_stills(stills, keypoints, *, columns=4, whole=False):
     return fig, pd.DataFrame(rows, columns=["source", "keypoint", "x_px", "y_px"])
 
 
-def draw_history(history):
+def draw_history(history: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """Losses and the error on test frames over the steps of training."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.2))
-    for name, label in (("scores_loss", "score maps"), ("offsets_loss", "location refinement")):
-        left.semilogy(history.step, history[name], label=label)
-    left.set(xlabel="step", ylabel="loss on augmented training frames")
-    left.legend()
-    watched = history.dropna(subset=["test_error_px"])
-    right.plot(watched.step, watched.train_error_px, "o-", color=VIEW_COLOURS[0], markersize=3, label="training people")
-    right.plot(watched.step, watched.test_error_px, "o-", color=VIEW_COLOURS[1], markersize=3, label="unseen people")
+    losses = {"scores_loss": "score maps", "offsets_loss": "location refinement"}
+    sns.lineplot(history.set_index("step")[list(losses)].rename(columns=losses), dashes=False, ax=left)
+    left.set(xlabel="step", ylabel="loss, augmented frames", yscale="log")
+    errors = {"train_error_px": "training people", "test_error_px": "unseen people"}
+    looked = history.dropna(subset=["test_error_px"]).set_index("step")[list(errors)].rename(columns=errors)
+    sns.lineplot(looked, dashes=False, markers=["o", "o"], markersize=4, markeredgewidth=0, ax=right)
     right.set(xlabel="step", ylabel="median error, px", ylim=(0, None))
-    right.legend()
     return fig, history
 
 
-def draw_examples(errors, stills, keypoints, *, count=8, columns=4):
-    """Found (dots) and labelled (crosses) keypoints of frames from the best to the worst.
+def draw_examples(
+    errors: pd.DataFrame, stills: Sequence[Still], keypoints: Sequence[str], *, count: int = 8, columns: int = 4
+) -> tuple[Figure, pd.DataFrame]:
+    """Detected (dots) and labelled (crosses) keypoints of frames from the best to the worst.
 
     Parameters
     ----------
@@ -71,8 +81,14 @@ def draw_examples(errors, stills, keypoints, *, count=8, columns=4):
     return fig, errors[errors.source.isin(chosen)].reset_index(drop=True)
 
 
-def draw_poses(pictures, keypoints, *, columns=4, p_cutoff=0.6):
-    """Found poses on frames.
+def draw_poses(
+    pictures: Sequence[tuple[str, np.ndarray, np.ndarray]],
+    keypoints: Sequence[str],
+    *,
+    columns: int = 4,
+    p_cutoff: float = 0.6,
+) -> tuple[Figure, pd.DataFrame]:
+    """Detected poses on frames.
 
     Parameters
     ----------
@@ -90,32 +106,38 @@ def draw_poses(pictures, keypoints, *, columns=4, p_cutoff=0.6):
     return fig, pd.DataFrame(rows, columns=["picture", "keypoint", "x_px", "y_px", "confidence"])
 
 
-def draw_error_shares(errors, keypoints, *, limit_px=8.0):
-    """Share of points within a distance of the truth, by keypoint.
+def draw_error_shares(
+    errors: pd.DataFrame, keypoints: Sequence[str], *, limit_px: float = 8.0
+) -> tuple[Figure, pd.DataFrame]:
+    """Share of points within a distance of the ground truth, by keypoint.
 
     Parameters
     ----------
     errors : pandas.DataFrame
-        Columns keypoint and error_px, a row a point.
+        Columns keypoint and error_px, one row per point.
     """
     fig, ax = plt.subplots(figsize=(TWO_COLUMNS / 2, 2.4))
-    distances = np.arange(0, 20.5, 0.5)
-    rows = []
-    for name in keypoints:
-        found = errors.error_px[errors.keypoint == name].to_numpy()
-        if not len(found):
-            continue
-        shares = [100 * np.mean(found <= distance) for distance in distances]
-        ax.plot(distances, shares, color=LIMB_COLOURS[name], label=name)
-        rows += [(name, distance, share) for distance, share in zip(distances, shares, strict=True)]
+    there = [name for name in keypoints if (errors.keypoint == name).any()]
+    options = {"stat": "percent", "hue_order": there, "palette": LIMB_COLOURS}
+    sns.ecdfplot(errors[errors.keypoint.isin(there)], x="error_px", hue="keypoint", ax=ax, **options)
+    sns.move_legend(ax, "lower right", title="")
     ax.axvline(limit_px, color="0.6", linewidth=0.8, linestyle=":")
-    ax.set(xlabel="distance from the truth, px", ylabel="points within it, %", xlim=(0, 20), ylim=(0, 101))
-    ax.legend(loc="lower right")
+    ax.set(xlabel="distance from the ground truth, px", ylabel="points within it, %", xlim=(0, 20), ylim=(0, 101))
+    own = {name: errors.error_px[errors.keypoint == name] for name in there}
+    rows = [(name, at, 100 * np.mean(own[name] <= at)) for name in there for at in np.arange(0, 20.5, 0.5)]
     return fig, pd.DataFrame(rows, columns=["keypoint", "distance_px", "share_percent"])
 
 
-def _pose(ax, image, points, keypoints, *, labels=None, margin_px=40.0):
-    """A picture around a pose: found points as dots joined by lines, labels as crosses."""
+def _pose(
+    ax: Axes,
+    image: np.ndarray,
+    points: np.ndarray,
+    keypoints: Sequence[str],
+    *,
+    labels: np.ndarray | None = None,
+    margin_px: float | None = 40.0,
+) -> None:
+    """A picture around a pose: detected points as dots joined by lines, labels as crosses."""
     ax.imshow(image)
     draw_skeleton(ax, points, keypoints, labels=labels, size=2.6, width=0.7)
     everything = points if labels is None else np.concatenate([points, labels])
