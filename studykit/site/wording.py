@@ -1,23 +1,25 @@
 """Tables and numbers of results as the site shows them."""
 
 import re
+from collections.abc import Mapping
 
+import pandas as pd
 from markupsafe import Markup
 
 from studykit.wording import heading, label, number, readable, unit
 
 
-def labelled(numbers):
+def labelled(numbers: Mapping[str, float | None]) -> list[tuple[str, str]]:
     """Headline numbers as (label, value with unit); a dash for what could not be measured."""
     return [(label(name), number(value, unit(name))) for name, value in numbers.items()]
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Seconds or minutes, whichever says more."""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
 
 
-def table_html(table, about):
+def table_html(table: pd.DataFrame, about: str) -> Markup:
     """A table of results: headings in words with their units, four digits, and a region that scrolls by keyboard.
 
     Parameters
@@ -34,13 +36,13 @@ def table_html(table, about):
     return scrolling(Markup(readable(table).rename(columns=heads).to_html(index=False, border=0)), about)
 
 
-def scrolling(html, about):
+def scrolling(html: Markup, about: str) -> Markup:
     """A wide thing in a box of its own, so that the page itself never moves sideways."""
     box = Markup('<div class="wide" tabindex="0" role="region" aria-label="{}">').format(about)
     return box + html + Markup("</div>")
 
 
-def tidy_table(html):
+def tidy_table(html: str) -> str:
     """A table as a notebook shows it, without pandas' style and count of rows; numbers of over five digits cut to four.
 
     The CSV file beside it has all digits.
