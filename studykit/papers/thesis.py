@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from studykit.papers.published import FALSE_POSITIVES_PERCENT, printed  # noqa: F401, until all import from there
+from studykit.papers.published import printed
 
 SAMPLE = "61 trials of 31 people (GPJATK, cameras C1 and C3)"
 SUBJECTS = 61  # trials taken as subjects: the printed p of perspective follow from F with df (1, 60)

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from studykit.gait.views import GAIT6, near_leg, orient
-from studykit.papers.thesis import FALSE_POSITIVES_PERCENT
+from studykit.papers.published import FALSE_POSITIVES_PERCENT
 from studykit.skeletons import LEG
 from studykit.study import Recording, recordings
 from studykit.tracks import load_tracks
