@@ -211,6 +211,11 @@ class Recording:
         return f"{self.walk}_dir-{self.direction}_cam-{self.view}"
 
     @property
+    def size_px(self) -> tuple[float, float]:
+        """Width and height of the image; NaN where unknown."""
+        return self.width_px, self.height_px
+
+    @property
     def near_side(self) -> str:
         """Anatomical side that faces the camera: of a person who walks to the left, unmirrored, the left one."""
         return "left" if (self.direction == "R2L") != bool(self.mirrored) else "right"

@@ -21,7 +21,7 @@ from studykit.gait.views import mirror, orient
 from studykit.gaitlab.body import load_body
 from studykit.gaitlab.walking import draw_style, walk
 from studykit.skeletons import POINTS, SKELETONS, convert
-from studykit.study import near_side, read_study, write_study
+from studykit.study import read_study, recordings, write_study
 from studykit.tracks import load_tracks, save_tracks
 from studykit.video import probe, write_video
 
@@ -156,7 +156,7 @@ def test_cmu_walks_become_a_valid_study(cmu):
     assert set(cmu.view) == {"C1", "C3"}
     for _, views in cmu.groupby(["participant", "trial"]):
         assert set(views.direction) == {"R2L", "L2R"}
-        assert {near_side(row) for _, row in views.iterrows()} == {"left", "right"}
+        assert {recording.near_side for recording in recordings(views)} == {"left", "right"}
     checks = check_recordings(cmu)
     assert checks.fault.eq("").all(), checks.fault[checks.fault != ""].tolist()
     assert (checks.unknown_percent == 0).all()  # framed so that the whole walk is seen

@@ -20,7 +20,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from studykit.gaitlab import Recorded, load_masks, load_truth, project, simulate_study
 from studykit.gaitlab.walking import JOINTS
 from studykit.skeletons import POINTS
-from studykit.study import near_side, read_study, recordings
+from studykit.study import read_study, recordings
 from studykit.tracks import select_side
 from studykit.truth.reference import truth_tracks
 
@@ -135,13 +135,13 @@ def test_truth_becomes_tracks(study):
 
 
 def test_the_near_side_is_the_nearer_one(study):
-    for recording in study.itertuples():
+    for recording in recordings(study):
         truth = load_truth(recording.truth)
         z = truth.position_3d.sel(axis="z")
         left_nearer = (z.sel(point="left_hip") - z.sel(point="right_hip")).mean() * (
             1 if recording.view == "C1" else -1
         ) > 0
-        assert near_side(recording) == ("left" if left_nearer else "right")
+        assert recording.near_side == ("left" if left_nearer else "right")
 
 
 def test_calibration_is_of_the_nominal_cameras_not_of_the_real_ones(study):

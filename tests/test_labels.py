@@ -9,7 +9,7 @@ from studykit import gaitlab
 from studykit.datasets.labels import GAIT6, draw_labels, label_points, labelled_stills, save_labels
 from studykit.gait.views import mirror
 from studykit.skeletons import POINTS
-from studykit.study import near_side, recording_name, recordings
+from studykit.study import Recording, recordings
 from studykit.tracks import save_tracks, select_side
 from studykit.truth.keypoints import error_table, study_errors, wrong_leg_table
 from studykit.truth.reference import keypoints_of
@@ -41,10 +41,10 @@ def study(tmp_path_factory):
         for view, direction, tracks in (("C1", "R2L", walk), ("C3", "L2R", mirror(walk).assign_attrs(mirrored=0))):
             row = {"participant": f"sub-0{n}", "sex": "", "trial": 1, "direction": direction, "view": view}
             row |= {"fps": 25.0, "mirrored": False, "truth": ""}
-            name = recording_name(pd.Series(row))
+            name = Recording(**row).name
             row |= {"video": str(folder / f"{name}.mp4"), "tracks": str(folder / f"{name}.nc")}
             save_tracks(tracks, row["tracks"])
-            film(tracks, near_side(pd.Series(row)), row["video"])
+            film(tracks, Recording(**row).near_side, row["video"])
             rows.append(row)
     return pd.DataFrame(rows)
 

@@ -6,7 +6,6 @@ from lab_walk import lab_walk, stored_tracks
 
 from studykit.pose.limb_paths import choose_path
 from studykit.skeletons import LEG, SKELETONS
-from studykit.study import near_side
 
 FPS = 25.0
 LIMBS = [tuple(map(SKELETONS["gait6"].keypoints.index, limb)) for limb in SKELETONS["gait6"].limbs]
@@ -17,7 +16,7 @@ def candidates_of(wrong, probability=(0.3, 0.7), noise_px=1.0):
     truth, rows = lab_walk(person=4)
     recording = rows[0]
     both = stored_tracks(truth, recording, both_legs=True, noise_px=noise_px)
-    near = near_side(recording)
+    near = recording.near_side
     legs = [
         both.position.sel(keypoints=["neck", *(f"{side}_{part}" for part in LEG)]).values[..., 0].transpose(0, 2, 1)
         for side in (near, {"left": "right", "right": "left"}[near])

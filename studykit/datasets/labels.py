@@ -1,11 +1,12 @@
 """Labelled frames of a study: which frames are drawn, and where their labels come from.
 
 As in thesis 002, section 2.2: some random frames of some random videos; neck, hip, knee, ankle, heel and centre of the
-toes of the side that faces the camera. A table of labels has a row a frame: recording, video, frame (from 0), and
+toes of the side that faces the camera. A table of labels has one row per frame: recording, video, frame (from 0), and
 <keypoint>_x, <keypoint>_y, px of the stored frame, NaN where a keypoint is not labelled.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 from studykit.formats import write_deeplabcut
 from studykit.skeletons import SKELETONS
 from studykit.stills import Still, StillSet, flip
-from studykit.study import recording_name, recordings, split_people
+from studykit.study import Recording, recordings, split_people
 from studykit.tracks import build_tracks
 from studykit.truth.reference import SOURCES, keypoints_of
 from studykit.video import probe, read_selected
@@ -22,63 +23,27 @@ from studykit.video import probe, read_selected
 GAIT6 = SKELETONS["gait6"].keypoints
 
 
-def label_frames(study, participants, source, *, videos, frames, seed, far_leg=False):
-    """Draw frames at random and label them.
-
-    Parameters
-    ----------
-    study : pandas.DataFrame
-        Study table.
-    participants : sequence of str
-        Whose videos to draw from.
-    source : {"truth", "tracks"}
-        Truth files of the study, or tracks that came with it, as a teacher.
-    videos, frames : int
-        How many videos, and how many frames of each; fewer where there are not so many.
-    seed : int
-    far_leg : bool
-        Also label the leg that is turned away, as `far_hip` ... `far_toe`; no human labeller of the thesis did.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A table of labels.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to label, or the source lacks what is needed.
-    """
-    mine = study[study.participant.isin(list(participants)) & study.video.ne("")]
-    if mine.empty:
-        raise ValueError(f"expected videos of {', '.join(participants)} to draw frames from, got none in the study")
-    rng = np.random.default_rng([seed, 40])
-    chosen = mine.iloc[np.sort(rng.permutation(len(mine))[:videos])]
-    tables = []
-    for recording in recordings(chosen):
-        known = keypoints_of(recording, source, far_leg=far_leg)
-        inside = np.flatnonzero(np.isfinite(known.position.values).all(axis=(1, 3)).sum(axis=1) >= 3)
-        picked = np.sort(rng.permutation(inside)[:frames])
-        points = known.position.isel(time=picked, individuals=0).transpose("time", "keypoints", "space").values
-        names = [str(name) for name in known.keypoints.values]
-        tables.append(_rows(recording, picked, points, names))
-    labels = pd.concat(tables, ignore_index=True)
-    if labels.empty:
-        raise ValueError("expected frames with at least three keypoints inside the image, got none")
-    return labels
-
-
-def draw_labels(study, source, *, videos, frames, test_fraction, test_videos, seed):
+def draw_labels(
+    study: pd.DataFrame,
+    source: str | Path,
+    *,
+    videos: int,
+    frames: int,
+    test_fraction: float,
+    test_videos: int,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Labelled frames to train on and to test on, of different people.
 
     Parameters
     ----------
     study : pandas.DataFrame
     source : str
-        "truth", "tracks" (see `label_frames`), or a DeepLabCut `CollectedData_*.csv`, whose frames are then all taken,
-        in px of the stored frames; its folders bear the names of recordings or of video files.
+        "truth" (truth files of the study), "tracks" (those that came with it, as a teacher), or a DeepLabCut
+        `CollectedData_*.csv`, whose frames are then all taken, in px of the stored frames; its folders bear the names
+        of recordings or of video files.
     videos, frames : int
-        Videos to train on, and frames of each video.
+        Videos to train on, and frames of each video; fewer where there are not so many.
     test_fraction : float
         Share of participants kept for testing, 0 to 1.
     test_videos : int
@@ -87,46 +52,67 @@ def draw_labels(study, source, *, videos, frames, test_fraction, test_videos, se
     Returns
     -------
     train, test : pandas.DataFrame
-        Tables of labels. Where the study has one participant only, they share him or her, but no frame.
+        Tables of labels. Where the study has one participant only, both are of this one, but share no frame.
     split : pandas.DataFrame
         participant, part: "train", "test", or "both".
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to label, or the source lacks what is needed.
     """
     filmed = study[study.video.ne("")]
-    if source in SOURCES:
-        people = sorted(filmed.participant.unique())
-    else:
-        everything = read_collected(source, filmed)
-        who = everything.recording.map({recording_name(r): r.participant for r in filmed.itertuples()})
-        people = sorted(who.unique())
+    who = {recording.name: recording.participant for recording in recordings(filmed)}
+    given = None if source in SOURCES else read_collected(source, filmed)
+    people = sorted(filmed.participant.unique() if given is None else given.recording.map(who).unique())
+
+    def labelled(names: list[str], videos: int, frames: int) -> pd.DataFrame:
+        if given is None:
+            return _label_frames(filmed[filmed.participant.isin(names)], source, videos, frames, seed)
+        return given[given.recording.map(who).isin(names)]
+
     if len(people) < 2:
-        if source in SOURCES:
-            everything = label_frames(study, people, source, videos=videos, frames=frames + frames // 2, seed=seed)
+        everything = labelled(people, videos, frames + frames // 2)
         held_out = np.random.default_rng([seed, 41]).permutation(len(everything)) < len(everything) // 3
-        train, test = everything[~held_out], everything[held_out]
-        split = [(name, "both") for name in people]
+        parts = everything[~held_out], everything[held_out]
+        split = pd.DataFrame({"participant": people, "part": "both"})
     else:
-        drawn = split_people(people, (1 - test_fraction, test_fraction), seed)
-        parts = [drawn.participant[drawn.set == one].tolist() for one in ("train", "test")]
-        if source in SOURCES:
-            train, test = (
-                label_frames(study, names, source, videos=count, frames=frames, seed=seed)
-                for names, count in zip(parts, (videos, test_videos), strict=True)
-            )
-        else:
-            train, test = (everything[who.isin(names)] for names in parts)
-        split = [(name, "train" if name in parts[0] else "test") for name in people]
-    split = pd.DataFrame(split, columns=["participant", "part"])
-    return train.reset_index(drop=True), test.reset_index(drop=True), split
+        split = split_people(people, (1 - test_fraction, test_fraction), seed).rename(columns={"set": "part"})
+        train, test = (split.participant[split.part == part].tolist() for part in ("train", "test"))
+        parts = labelled(train, videos, frames), labelled(test, test_videos, frames)
+    train, test = (part.reset_index(drop=True) for part in parts)
+    return train, test, split
 
 
-def _rows(recording, frames, points, names):
-    table = {"recording": recording_name(recording), "video": recording.video, "frame": frames}
+def _draw_videos(filmed: pd.DataFrame, videos: int, rng: np.random.Generator) -> list[Recording]:
+    if filmed.empty:
+        raise ValueError("expected videos to draw frames from, got none in the study")
+    return recordings(filmed.iloc[np.sort(rng.permutation(len(filmed))[:videos])])
+
+
+def _label_frames(filmed: pd.DataFrame, source: str, videos: int, frames: int, seed: int) -> pd.DataFrame:
+    """Labels of random frames that show at least three keypoints."""
+    rng, tables = np.random.default_rng([seed, 40]), []
+    for recording in _draw_videos(filmed, videos, rng):
+        known = keypoints_of(recording, source)
+        inside = np.flatnonzero(np.isfinite(known.position.values).all(axis=(1, 3)).sum(axis=1) >= 3)
+        picked = np.sort(rng.permutation(inside)[:frames])
+        points = known.position.isel(time=picked, individuals=0).transpose("time", "keypoints", "space").values
+        tables.append(_rows(recording, picked, points, known.keypoints.values.astype(str)))
+    labels = pd.concat(tables, ignore_index=True)
+    if labels.empty:
+        raise ValueError("expected frames with at least three keypoints inside the image, got none")
+    return labels
+
+
+def _rows(recording: Recording, frames: Sequence[int], points: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
+    table = {"recording": recording.name, "video": recording.video, "frame": frames}
     for k, name in enumerate(names):
         table |= {f"{name}_x": points[:, k, 0], f"{name}_y": points[:, k, 1]}
     return pd.DataFrame(table)
 
 
-def read_collected(path, study, keypoints=GAIT6):
+def read_collected(path: str | Path, study: pd.DataFrame, keypoints: Sequence[str] = GAIT6) -> pd.DataFrame:
     """Labels of a DeepLabCut project for the recordings of a study.
 
     Parameters
@@ -151,41 +137,37 @@ def read_collected(path, study, keypoints=GAIT6):
     path = Path(path)
     if not path.is_file():
         raise ValueError(f'labels: expected "truth", "tracks" or a CollectedData csv file, got {str(path)!r}')
-    table = pd.read_csv(path, header=[0, 1, 2], index_col=[0, 1, 2])
-    parts = [str(part) for part in dict.fromkeys(table.columns.get_level_values(1))]
+    table = pd.read_csv(path, header=[0, 1, 2], index_col=[0, 1, 2]).droplevel(0, axis=1)
+    parts = table.columns.get_level_values(0)
     if missing := [name for name in keypoints if name not in parts]:
         raise ValueError(f"{path}: expected body parts {', '.join(keypoints)}, got no {', '.join(missing)}")
-    by_name = {name: r for r in study.itertuples() for name in (recording_name(r), Path(r.video).stem)}
-    scorer = table.columns[0][0]
+    by_name = {name: one for one in recordings(study) for name in (one.name, Path(one.video).stem)}
+    wanted = [(part, axis) for part in keypoints for axis in "xy"]
     tables = []
-    for (_, folder, image), row in table.iterrows():
-        digits = re.findall(r"\d+", Path(image).stem)
+    for (_, folder, image), values in table[wanted].astype(float).iterrows():
         if folder not in by_name:
             continue
+        digits = re.findall(r"\d+", Path(image).stem)
         if not digits:
             raise ValueError(f"{path}: expected image names with a frame number, as img012.png, got {image!r}")
-        points = np.array([[row[scorer, part, axis] for axis in "xy"] for part in keypoints], dtype=float)
-        tables.append(_rows(by_name[folder], [int(digits[-1])], points[None], keypoints))
+        tables.append(_rows(by_name[folder], [int(digits[-1])], values.to_numpy().reshape(1, -1, 2), keypoints))
     if not tables:
-        raise ValueError(f"{path}: expected folders named as the study's recordings, got {_folders(table)}")
+        folders = sorted(set(table.index.get_level_values(1).astype(str)))[:3]
+        raise ValueError(f"{path}: expected folders named as the study's recordings, got {', '.join(folders)}")
     return pd.concat(tables, ignore_index=True)
 
 
-def _folders(table):
-    return ", ".join(sorted({str(folder) for _, folder, _ in table.index})[:3])
-
-
-def keypoint_names(labels):
+def keypoint_names(labels: pd.DataFrame) -> tuple[str, ...]:
     """Names of the keypoints in a table of labels."""
     return tuple(name[:-2] for name in labels.columns if name.endswith("_x"))
 
 
-def label_points(labels):
+def label_points(labels: pd.DataFrame) -> np.ndarray:
     """Coordinates (frames, K, 2) of a table of labels, px of the stored frames."""
     return np.stack([labels[[f"{k}_x", f"{k}_y"]].to_numpy(float) for k in keypoint_names(labels)], axis=1)
 
 
-def save_labels(labels, path, size):
+def save_labels(labels: pd.DataFrame, path: str | Path, size: tuple[int, int]) -> None:
     """Write labels as DeepLabCut's `CollectedData`, which its own tools open.
 
     Parameters
@@ -203,26 +185,20 @@ def save_labels(labels, path, size):
     write_deeplabcut(tracks, path, scorer=scorer if named else "studykit", images=images)
 
 
-def labelled_stills(labels, study):
+def labelled_stills(labels: pd.DataFrame, study: pd.DataFrame) -> StillSet:
     """The labelled frames as stills, every one brought to right-to-left walking.
 
     Parameters
     ----------
     labels : pandas.DataFrame
     study : pandas.DataFrame
-        Study table, which says where each recording walks.
-
-    Returns
-    -------
-    StillSet
+        Study table, which has the direction of each recording.
     """
     names, stills = keypoint_names(labels), []
-    by_name = {recording_name(r): r for r in study.itertuples()}
+    by_name = {recording.name: recording for recording in recordings(study)}
     for name, rows in labels.groupby("recording", sort=False):
-        recording = by_name[name]
-        points = label_points(rows).astype(np.float32)
-        images = read_selected(recording.video, rows.frame)
-        for image, xy, frame in zip(images, points, rows.frame, strict=True):
+        recording, images = by_name[name], read_selected(by_name[name].video, rows.frame)
+        for image, xy, frame in zip(images, label_points(rows).astype(np.float32), rows.frame, strict=True):
             known = np.isfinite(xy).all(axis=1, keepdims=True)
             keypoints = np.concatenate([np.where(known, xy, 0), 2 * known], axis=1).astype(np.float32)
             still = Still(image, keypoints, None, None, recording.participant, f"{name} frame {frame}")
@@ -230,7 +206,7 @@ def labelled_stills(labels, study):
     return StillSet(stills, names)
 
 
-def draw_frames(study, *, videos, frames, seed):
+def draw_frames(study: pd.DataFrame, *, videos: int, frames: int, seed: int) -> pd.DataFrame:
     """Frames to label: some random ones of some random videos, as in thesis 002, section 2.2.
 
     Parameters
@@ -251,12 +227,15 @@ def draw_frames(study, *, videos, frames, seed):
     ValueError
         If the study has no videos.
     """
-    filmed = study[study.video.ne("")]
-    if filmed.empty:
-        raise ValueError("expected videos to draw frames from, got none in the study")
     rng = np.random.default_rng([seed, 5])
-    tables = []
-    for recording in filmed.iloc[np.sort(rng.permutation(len(filmed))[:videos])].itertuples():
-        picked = np.sort(rng.permutation(probe(recording.video).frames)[:frames])
-        tables.append(pd.DataFrame({"recording": recording_name(recording), "video": recording.video, "frame": picked}))
+    tables = [
+        pd.DataFrame(
+            {
+                "recording": recording.name,
+                "video": recording.video,
+                "frame": np.sort(rng.permutation(probe(recording.video).frames)[:frames]),
+            }
+        )
+        for recording in _draw_videos(study[study.video.ne("")], videos, rng)
+    ]
     return pd.concat(tables, ignore_index=True)

@@ -1,24 +1,32 @@
 """The user's own recordings: a Study table that points at videos, keypoint files or both.
 
-Every file is looked into before anything long starts, and all faults are told together. Videos and our own tracks stay
+Every file is checked before anything long starts, and all faults are reported together. Videos and our own tracks stay
 where they are; keypoint files of other programs become tracks next to the new table.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from studykit.formats import import_tracks
 from studykit.gait.views import forward_speed, has_one_leg, orient
-from studykit.study import near_side, read_study, recording_name, recordings, trial_name, write_study
+from studykit.study import KEY, Recording, read_study, recordings, write_study
 from studykit.tracks import load_tracks, save_tracks, select_side
 from studykit.truth.file import load_truth
 from studykit.truth.reference import truth_tracks
 from studykit.video import probe
 
 
-def table_study(source, folder, *, unequal_views=False, assumed_confidence=None):
+def table_study(
+    source: str | Path,
+    folder: str | Path,
+    *,
+    unequal_views: bool = False,
+    assumed_confidence: float | None = None,
+) -> pd.DataFrame:
     """A Study from the user's table, checked and completed.
 
     Parameters
@@ -48,16 +56,16 @@ def table_study(source, folder, *, unequal_views=False, assumed_confidence=None)
     source, folder = Path(source), Path(folder)
     if source.is_dir():
         raise ValueError(f"{source}: expected a Study table, got a folder; set study_table (docs/own-data.md)")
-    study = read_study(source)
-    faults = []
-    for index, row in study.iterrows():
+    study, done, faults = read_study(source), [], []
+    for recording in recordings(study):
         try:
-            row = _with_size(row)
-            row["tracks"] = _own_tracks(row, folder, assumed_confidence)
-            study.loc[index, ["width_px", "height_px", "tracks"]] = row[["width_px", "height_px", "tracks"]]
+            sized = _with_size(recording)
+            done.append(replace(sized, tracks=_own_tracks(sized, folder, assumed_confidence)))
         except (ValueError, OSError) as error:
             faults.append(str(error))
     if not faults:
+        sizes = {name: [float(getattr(one, name)) for one in done] for name in ("width_px", "height_px")}
+        study = study.assign(**sizes, tracks=[one.tracks for one in done])
         table = check_recordings(study)
         faults = [fault for told in table.fault for fault in told.split("; ") if fault]
         faults += [] if unequal_views else _unequal(study, table)
@@ -67,34 +75,37 @@ def table_study(source, folder, *, unequal_views=False, assumed_confidence=None)
     return study
 
 
-def _with_size(row):
-    """The recording with the size of its image, taken from the video where there is one."""
-    if row.video:
-        video = probe(row.video)
-        return row.fillna({"width_px": video.width_px, "height_px": video.height_px})
-    if Path(row.tracks).suffix == ".nc":
-        attributes = load_tracks(row.tracks).attrs
-        return row.fillna({key: attributes[key] for key in ("width_px", "height_px")})
-    if np.isnan(row.width_px) or np.isnan(row.height_px):
-        raise ValueError(f"{recording_name(row)}: expected width_px and height_px where there is no video, got none")
-    return row
+def _with_size(recording: Recording) -> Recording:
+    """The recording with the size of its image where the table has none, of its video or of our own tracks."""
+    if recording.video:
+        video = probe(recording.video)
+        found = video.width_px, video.height_px
+    elif Path(recording.tracks).suffix == ".nc":
+        attributes = load_tracks(recording.tracks).attrs
+        found = attributes["width_px"], attributes["height_px"]
+    elif np.isnan([recording.width_px, recording.height_px]).any():
+        raise ValueError(f"{recording.name}: expected width_px and height_px where there is no video, got none")
+    else:
+        return recording
+    width, height = (a if np.isfinite(a) else b for a, b in zip(recording.size_px, found, strict=True))
+    return replace(recording, width_px=width, height_px=height)
 
 
-def _own_tracks(row, folder, assumed_confidence):
+def _own_tracks(recording: Recording, folder: Path, assumed_confidence: float | None) -> str:
     """Path of the recording's tracks, imported if they are another program's; "" if there are none."""
-    if not row.tracks or (Path(row.tracks).suffix == ".nc" and assumed_confidence is None):
-        return row.tracks
-    tracks = import_tracks(row.tracks, row.fps, row.width_px, row.height_px)
-    tracks = tracks.assign_attrs(mirrored=int(row.mirrored))
+    if not recording.tracks or (Path(recording.tracks).suffix == ".nc" and assumed_confidence is None):
+        return recording.tracks
+    tracks = import_tracks(recording.tracks, recording.fps, *recording.size_px)
+    tracks = tracks.assign_attrs(mirrored=int(recording.mirrored))
     if assumed_confidence is not None and bool(np.isnan(tracks.confidence).all()):
         known = np.isfinite(tracks.position).all("space")
         tracks = tracks.assign(confidence=known.astype(float) * assumed_confidence)
-    path = folder / "tracks" / f"{recording_name(row)}.nc"
+    path = folder / "tracks" / f"{recording.name}.nc"
     save_tracks(tracks, path)
     return str(path)
 
 
-def check_recordings(study):
+def check_recordings(study: pd.DataFrame) -> pd.DataFrame:
     """What each recording holds, and whether it fits its row of the Study table.
 
     Parameters
@@ -105,14 +116,13 @@ def check_recordings(study):
     Returns
     -------
     pandas.DataFrame
-        A row a recording: participant, trial, view, frames, seconds, keypoints, unknown_percent (positions that are
+        One row per recording: participant, trial, view, frames, seconds, keypoints, unknown_percent (positions that are
         not known), median_confidence, speed_px_s (along the walk) and fault, "" if there is none.
     """
-    rows = [_check(row) for _, row in study.iterrows()]
-    return pd.concat([study[["participant", "trial", "view"]].reset_index(drop=True), pd.DataFrame(rows)], axis=1)
+    return pd.DataFrame([_check(recording) for recording in recordings(study)])
 
 
-def describe(study):
+def describe(study: pd.DataFrame) -> list[str]:
     """What an analysis can make of a study, in sentences.
 
     Parameters
@@ -143,46 +153,43 @@ def describe(study):
     return told
 
 
-def _check(row):
-    found = {"frames": np.nan, "seconds": np.nan, "keypoints": "", "unknown_percent": np.nan}
+def _check(recording: Recording) -> dict:
+    """The recording's row of `check_recordings`."""
+    found = {name: getattr(recording, name) for name in KEY}
+    found |= {"frames": np.nan, "seconds": np.nan, "keypoints": "", "unknown_percent": np.nan}
     found |= {"median_confidence": np.nan, "speed_px_s": np.nan, "fault": ""}
     faults = []
-    if row.video:
+    if recording.video:
         try:
-            video = probe(row.video)
+            video = probe(recording.video)
             found["frames"] = video.frames
-            faults += _differences(row, video.fps, video.width_px, video.height_px, row.video)
+            faults += _differences(recording, video.fps, video.width_px, video.height_px, recording.video)
         except (ValueError, OSError) as error:
             faults.append(str(error))
-    if row.tracks or row.truth:
+    if recording.tracks or recording.truth:
         try:
-            tracks = load_tracks(row.tracks) if row.tracks else _true_tracks(row)
-            faults += _track_faults(row, tracks, found)
+            if recording.tracks:
+                tracks = load_tracks(recording.tracks)
+            else:  # the keypoints of the ground truth, as the stored image shows them
+                tracks = truth_tracks(load_truth(recording.truth), recording)
+            faults += _track_faults(recording, tracks, found)
             found["frames"] = len(tracks.time)
         except (ValueError, OSError) as error:
             faults.append(str(error))
-    found["seconds"] = found["frames"] / row.fps
-    return found | {"fault": "; ".join(faults)}
+    return found | {"seconds": found["frames"] / recording.fps, "fault": "; ".join(faults)}
 
 
-def _true_tracks(row):
-    """Where there are no tracks yet but a truth file, its keypoints as the stored image shows them."""
-    (recording,) = recordings(pd.DataFrame([row]))
-    return truth_tracks(load_truth(row.truth), recording)
-
-
-def _track_faults(row, tracks, found):
-    path = row.tracks or row.truth
-    attributes = tracks.attrs
-    faults = _differences(row, attributes["fps"], attributes["width_px"], attributes["height_px"], path)
-    if bool(attributes["mirrored"]) != bool(row.mirrored):
-        faults.append(f"{path}: expected mirrored {row.mirrored} as in the table, got {not row.mirrored}")
+def _track_faults(recording: Recording, tracks: xr.Dataset, found: dict) -> list[str]:
+    """Where tracks contradict their row of the table; what they hold is written into `found`."""
+    path, attributes = recording.tracks or recording.truth, tracks.attrs
+    faults = _differences(recording, attributes["fps"], attributes["width_px"], attributes["height_px"], path)
+    if bool(attributes["mirrored"]) != recording.mirrored:
+        faults.append(f"{path}: expected mirrored {recording.mirrored} as in the table, got {not recording.mirrored}")
     if np.isfinite(found["frames"]) and len(tracks.time) != found["frames"]:
         faults.append(f"{path}: expected {found['frames']} frames as in the video, got {len(tracks.time)}")
     people = list(tracks.individuals.values)
     if len(people) > 1:
-        faults.append(f"{path}: expected one individual, got {', '.join(people)}; keep one")
-        return faults
+        return [*faults, f"{path}: expected one individual, got {', '.join(people)}; keep one"]
     found["keypoints"] = len(tracks.keypoints)
     found["unknown_percent"] = 100 * float(np.isnan(tracks.position).mean())
     if bool(np.isnan(tracks.confidence).all()):
@@ -191,32 +198,32 @@ def _track_faults(row, tracks, found):
         found["median_confidence"] = float(np.nanmedian(tracks.confidence))
     try:
         if not has_one_leg(tracks):
-            select_side(tracks, near_side(row))
-        found["speed_px_s"] = forward_speed(orient(tracks, row.direction, path))
+            select_side(tracks, recording.near_side)
+        found["speed_px_s"] = forward_speed(orient(tracks, recording.direction, path))
     except ValueError as error:
         faults.append(str(error) if path in str(error) else f"{path}: {error}")
     return faults
 
 
-def _differences(row, fps, width_px, height_px, path):
+def _differences(recording: Recording, fps: float, width_px: int, height_px: int, path: str) -> list[str]:
     """Where a file contradicts its row of the table."""
     faults = []
-    if abs(fps - row.fps) > 0.01 * row.fps:
-        faults.append(f"{path}: expected {row.fps:g} frames/s as in the table, got {fps:g}")
-    for name, value in (("width_px", width_px), ("height_px", height_px)):
-        if np.isfinite(row[name]) and int(row[name]) != int(value):
-            faults.append(f"{path}: expected {name} {int(row[name])} as in the table, got {int(value)}")
+    if abs(fps - recording.fps) > 0.01 * recording.fps:
+        faults.append(f"{path}: expected {recording.fps:g} frames/s as in the table, got {fps:g}")
+    for name, wanted, got in zip(("width_px", "height_px"), recording.size_px, (width_px, height_px), strict=True):
+        if np.isfinite(wanted) and int(wanted) != int(got):
+            faults.append(f"{path}: expected {name} {int(wanted)} as in the table, got {int(got)}")
     return faults
 
 
-def _unequal(study, table):
+def _unequal(study: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     """Trials whose views differ in length."""
     faults = []
-    for _, views in table.groupby([trial_name(row) for _, row in study.iterrows()]):
+    for walk, views in table.groupby([recording.walk for recording in recordings(study)]):
         if len(set(views.frames)) > 1:
             told = " and ".join(f"{int(v.frames)} ({v.view})" for v in views.itertuples())
             faults.append(
-                f"{trial_name(views.iloc[0])}: expected the same number of frames in all views, got {told}; "
+                f"{walk}: expected the same number of frames in all views, got {told}; "
                 "cut the files to their common clock, or set unequal_views and the common clock of notebook 42"
             )
     return faults
