@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from studykit.plots.skeletons import draw_skeleton
 from studykit.plots.style import (
@@ -62,6 +63,9 @@ def draw_histories(histories: dict[str, pd.DataFrame]) -> Drawn:
     grid.set(yscale="log").set_ylabels("loss")
     for ax in grid.axes.flat:
         epoch_axis(ax, long)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")  # powers of ten would be set as formulas, which takes a second a figure
+        ax.yaxis.set_minor_formatter(NullFormatter())
     return study_grid(grid, 2.3), table
 
 
@@ -147,7 +151,7 @@ def draw_skeletons(
     for place, n in enumerate(numbers):
         above, below = axes[place // columns, :, place % columns]
         show_picture(above, stills[n].image)
-        show_picture(below, masks[n], cmap="gray", vmin=0, vmax=255)
+        show_picture(below, masks[n], cmap="gray", vmin=-128, vmax=255)  # no black, which the limbs of the trunk have
         own = points[points.source == stills[n].source].set_index("keypoint")[["x_px", "y_px"]]
         draw_skeleton(below, own.reindex(keypoints).to_numpy(), keypoints, size=1.2)
     return fig, points[points.source.isin([stills[n].source for n in numbers])]
