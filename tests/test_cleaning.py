@@ -3,7 +3,7 @@ import pytest
 from lab_walk import lab_walk, oriented
 
 from studykit.gait import views
-from studykit.gait.cleaning import clean, clean_paper, local_parabola, longest_path
+from studykit.gait.cleaning import Rules, clean, clean_paper, local_parabola, longest_path
 from studykit.truth.keypoints import on_wrong_limb
 
 
@@ -30,7 +30,7 @@ def off(tracks, true, keypoint):
 def test_paper_interpolates_a_spike_in_x_only():
     x = np.array([0.0, 10, 300, 30, 40])
     y = np.array([5.0, 5, 300, 5, 5])
-    out, counts = clean_paper(np.stack([x, y], 1), np.full((5, 2), np.nan), 40, 20)
+    out, counts = clean_paper(np.stack([x, y], 1), np.full((5, 2), np.nan), Rules())
     np.testing.assert_array_equal(out[:, 0], [0, 10, 20, 30, 40])
     np.testing.assert_array_equal(out[:, 1], y)
     assert counts == {"n_interpolated": 1, "n_extrapolated": 0}
@@ -40,14 +40,14 @@ def test_paper_extrapolates_a_jump_to_the_other_leg():
     # Three frames in a row on the other leg: none is a spike until the last one's previous frames are mended.
     x = np.array([0.0, 10, 120, 125, 130, 50, 60])
     other = np.stack([np.full(7, 125.0), np.zeros(7)], 1)
-    out, counts = clean_paper(np.stack([x, np.zeros(7)], 1), other, 40, 20)
+    out, counts = clean_paper(np.stack([x, np.zeros(7)], 1), other, Rules())
     np.testing.assert_array_equal(out[:, 0], [0, 10, 20, 30, 40, 50, 60])
     assert counts == {"n_interpolated": 1, "n_extrapolated": 2}
 
 
 def test_paper_keeps_a_jump_that_is_not_near_the_other_leg():
     x = np.array([0.0, 10, 120, 125, 130])
-    out, counts = clean_paper(np.stack([x, x], 1), np.full((5, 2), np.nan), 40, 20)
+    out, counts = clean_paper(np.stack([x, x], 1), np.full((5, 2), np.nan), Rules())
     np.testing.assert_array_equal(out[:, 0], x)
     assert sum(counts.values()) == 0
 
@@ -88,7 +88,7 @@ def test_outliers_in_y_are_found_too(two_legs):
     robust, counts = clean(wrong, other)
     assert counts.set_index("keypoint").n_outlier["knee"] == 1
     assert off(robust, near, "knee")[60] < 3
-    paper, _ = clean(wrong, other, method="paper")
+    paper, _ = clean(wrong, other, Rules("paper"))
     assert off(paper, near, "knee")[60] == pytest.approx(25)  # the thesis looks at x only
 
 
@@ -113,7 +113,7 @@ def test_tracks_without_confidence_skip_that_step(two_legs):
 def test_long_gaps_stay_open_and_short_ones_close(two_legs):
     near, other, _ = two_legs
     holes = put(put(near, "toe", slice(30, 35), np.nan), "toe", slice(60, 80), np.nan)
-    cleaned, counts = clean(holes, other, max_gap_s=0.4)
+    cleaned, counts = clean(holes, other, Rules(max_gap_s=0.4))
     gone = np.isnan(cleaned.position.sel(keypoints="toe", space="x").values[:, 0])
     np.testing.assert_array_equal(np.flatnonzero(gone), np.arange(60, 80))
     assert counts.set_index("keypoint").n_left_missing["toe"] == 20
@@ -178,6 +178,6 @@ def test_false_positives_are_points_nearer_to_the_wrong_limb():
 def test_unknown_rules_and_other_clocks_are_refused(two_legs):
     near, other, _ = two_legs
     with pytest.raises(ValueError, match="expected cleaning one of"):
-        clean(near, other, method="thorough")
+        clean(near, other, Rules("thorough"))
     with pytest.raises(ValueError, match="on the same clock"):
         clean(near, other.isel(time=slice(1, None)))

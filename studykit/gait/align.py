@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from studykit.cameras import Camera, read_cameras
-from studykit.gait.cleaning import COUNTS, DETECTED, clean
+from studykit.gait.cleaning import COUNTS, DETECTED, Rules, clean
 from studykit.gait.views import (
     common_clock,
     far_leg,
@@ -167,7 +167,7 @@ def align_trial(
         Calibrated cameras by view.
     cleaning : {"robust", "paper"}
     **cleaning_parameters
-        Handed to `cleaning.clean`.
+        See `cleaning.Rules`.
 
     Returns
     -------
@@ -199,7 +199,7 @@ def align_trial(
     cleaned, out, counts, table = {}, {}, [], []
     for view, row in rows.items():
         far = _other_leg(view, whole, legs, sides, is_near[view])
-        cleaned[view], count = clean(legs[view], far, method=cleaning, **cleaning_parameters)
+        cleaned[view], count = clean(legs[view], far, Rules(cleaning, **cleaning_parameters))
         out[view] = _scaled(legs[view], cleaned[view], scaling, row, (cameras or {}).get(view), names[view])
         lag = view_lag(cleaned[first.view], cleaned[view]) if row is not first else (0.0, 1.0)
         table.append(_summary(row, sides[view], legs[view], cleaned[view], *lag))
@@ -262,17 +262,8 @@ def _scaled(
 def _summary(
     row: Recording, side: str, raw: xr.Dataset, cleaned: xr.Dataset, lag_s: float, correlation: float
 ) -> dict[str, str | float]:
-    return {
-        "view": row.view,
-        "direction": row.direction,
-        "side": side,
-        "fps": row.fps,
-        "n_frames": len(cleaned.time),
-        "n_complete_frames": int(np.isfinite(cleaned.position).all(["space", "keypoints", "individuals"]).sum()),
-        "first_frame": int(raw.frame[0]),
-        "speed_px_s": forward_speed(cleaned),
-        "leg_px": leg_path(cleaned),
-        "lag_s": lag_s,
-        "lag_frames": lag_s * row.fps,
-        "correlation": correlation,
-    }
+    known = np.isfinite(cleaned.position).all(["space", "keypoints", "individuals"])
+    table = {"view": row.view, "direction": row.direction, "side": side, "fps": row.fps}
+    table |= {"n_frames": len(known), "n_complete_frames": int(known.sum()), "first_frame": int(raw.frame[0])}
+    table |= {"speed_px_s": forward_speed(cleaned), "leg_px": leg_path(cleaned)}
+    return table | {"lag_s": lag_s, "lag_frames": lag_s * row.fps, "correlation": correlation}

@@ -5,6 +5,8 @@ the same coordinates: the far leg of the same view where the tracks hold it, oth
 (`views.opposite_as_far`).
 """
 
+from dataclasses import asdict, dataclass
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -15,36 +17,15 @@ from studykit.tracks import log_step
 
 # Rules, and the counts of points that they took for wrong.
 DETECTED = {"robust": ("n_outlier", "n_swap"), "paper": ("n_interpolated", "n_extrapolated")}
-COUNTS = (
-    "n_frames",
-    "n_low_confidence",
-    "n_outlier",
-    "n_swap",
-    "n_interpolated",
-    "n_extrapolated",
-    "n_left_missing",
-)
+COUNTS = ["n_frames", "n_low_confidence", "n_outlier", "n_swap", "n_interpolated", "n_extrapolated", "n_left_missing"]
 
 
-def clean(
-    tracks: xr.Dataset,
-    other: xr.Dataset | None = None,
-    *,
-    method: str = "robust",
-    p_cutoff: float = 0.3,
-    max_step_px: float = 40.0,
-    near_other_px: float = 20.0,
-    max_gap_s: float = 0.4,
-    low_pass_hz: float = 6.0,
-) -> tuple[xr.Dataset, pd.DataFrame]:
-    """Clean one view's tracks.
+@dataclass(frozen=True)
+class Rules:
+    """Rules of cleaning.
 
-    Parameters
+    Attributes
     ----------
-    tracks : xarray.Dataset
-        gait6, walking coordinates, px, one individual.
-    other : xarray.Dataset, optional
-        The other leg on the same clock; without it no limb swap can be told from another outlier.
     method : {"robust", "paper"}
         See `clean_robust` and `clean_paper`.
     p_cutoff : float
@@ -58,6 +39,38 @@ def clean(
     low_pass_hz : float
         Cut-off of the low-pass filter, 0 for none ("robust" only).
 
+    Raises
+    ------
+    ValueError
+        If the method is unknown.
+    """
+
+    method: str = "robust"
+    p_cutoff: float = 0.3
+    max_step_px: float = 40.0
+    near_other_px: float = 20.0
+    max_gap_s: float = 0.4
+    low_pass_hz: float = 6.0
+
+    def __post_init__(self) -> None:
+        """Check the method."""
+        if self.method not in DETECTED:
+            raise ValueError(f"expected cleaning one of {tuple(DETECTED)}, got {self.method!r}")
+
+
+def clean(
+    tracks: xr.Dataset, other: xr.Dataset | None = None, rules: Rules = Rules()
+) -> tuple[xr.Dataset, pd.DataFrame]:
+    """Clean one view's tracks.
+
+    Parameters
+    ----------
+    tracks : xarray.Dataset
+        gait6, walking coordinates, px, one individual.
+    other : xarray.Dataset, optional
+        The other leg on the same clock; without it no limb swap can be told from another outlier.
+    rules : Rules
+
     Returns
     -------
     cleaned : xarray.Dataset
@@ -67,33 +80,28 @@ def clean(
     Raises
     ------
     ValueError
-        If the method is unknown, or the other leg has another clock.
+        If the other leg has another clock.
     """
-    if method not in DETECTED:
-        raise ValueError(f"expected cleaning one of {tuple(DETECTED)}, got {method!r}")
     names = [str(name) for name in tracks.keypoints.values]
-    position = tracks.position.values[..., 0]
+    position, confidence = tracks.position.values[..., 0], tracks.confidence.values[..., 0]
     elsewhere = np.full_like(position, np.nan)
     if other is not None:
         if not np.array_equal(other.time.values, tracks.time.values):
             raise ValueError("expected the other leg on the same clock, got another; align the views first")
         elsewhere = other.position.sel(keypoints=names).values[..., 0].copy()
         elsewhere[:, :, names.index("neck")] = np.nan  # the neck has no other side
-    limits = {"max_step_px": max_step_px, "near_other_px": near_other_px}
-    robust = limits | {"p_cutoff": p_cutoff, "max_gap_s": max_gap_s, "low_pass_hz": low_pass_hz}
-    out = np.empty_like(position)
-    rows = []
+    out, rows = np.empty_like(position), []
     for k, name in enumerate(names):
-        own, far, confidence = position[:, :, k], elsewhere[:, :, k], tracks.confidence.values[:, k, 0]
-        if method == "paper":
-            out[:, :, k], count = clean_paper(own, far, **limits)
+        own, far = position[:, :, k], elsewhere[:, :, k]
+        if rules.method == "paper":
+            out[:, :, k], count = clean_paper(own, far, rules)
         else:
-            out[:, :, k], count = clean_robust(own, confidence, far, tracks.attrs["fps"], **robust)
+            out[:, :, k], count = clean_robust(own, confidence[:, k], far, tracks.attrs["fps"], rules)
         missing = int(np.isnan(out[:, :, k]).any(1).sum())
         rows.append({"keypoint": name, "n_frames": len(position), **count, "n_left_missing": missing})
     counts = pd.DataFrame(rows).reindex(columns=["keypoint", *COUNTS], fill_value=0)
-    told = f"cleaned: {method}, p_cutoff={p_cutoff}, max_step_px={max_step_px}, near_other_px={near_other_px}"
-    told += f", max_gap_s={max_gap_s}, low_pass_hz={low_pass_hz}" if method == "robust" else ""
+    used = asdict(rules).items() if rules.method == "robust" else list(asdict(rules).items())[:4]
+    told = ", ".join(f"{name}={value}" for name, value in used).replace("method=", "cleaned: ")
     return log_step(tracks.assign(position=tracks.position.copy(data=out[..., None])), told), counts
 
 
@@ -102,9 +110,7 @@ def total_counts(counts: pd.DataFrame) -> pd.DataFrame:
     return counts.groupby("keypoint", sort=False).sum(numeric_only=True).drop(columns="trial")
 
 
-def clean_paper(
-    position: np.ndarray, other: np.ndarray, max_step_px: float, near_other_px: float
-) -> tuple[np.ndarray, dict[str, int]]:
+def clean_paper(position: np.ndarray, other: np.ndarray, rules: Rules) -> tuple[np.ndarray, dict[str, int]]:
     """The rules of thesis 002, section 2.4, word for word: x only, two samples, frame after frame.
 
     Interpolation: an x that differs by the margin from the previous and from the next frame becomes their average.
@@ -115,8 +121,8 @@ def clean_paper(
     ----------
     position, other : ndarray (time, 2)
         The point, and the same point of the other leg, px; NaN where unknown.
-    max_step_px, near_other_px : float
-        The margin, and "close"; see `clean`.
+    rules : Rules
+        `max_step_px` is the margin, `near_other_px` "close".
 
     Returns
     -------
@@ -127,28 +133,19 @@ def clean_paper(
     x = out[:, 0]
     interpolated = extrapolated = 0
     for t in range(1, len(x)):
-        if not abs(x[t] - x[t - 1]) > max_step_px:
+        if not abs(x[t] - x[t - 1]) > rules.max_step_px:
             continue
-        if t + 1 < len(x) and abs(x[t] - x[t + 1]) > max_step_px:
+        if t + 1 < len(x) and abs(x[t] - x[t + 1]) > rules.max_step_px:
             x[t] = (x[t - 1] + x[t + 1]) / 2
             interpolated += 1
-        elif t > 1 and abs(x[t] - other[t, 0]) < near_other_px and np.isfinite(x[t - 2]):
+        elif t > 1 and abs(x[t] - other[t, 0]) < rules.near_other_px and np.isfinite(x[t - 2]):
             x[t] = 2 * x[t - 1] - x[t - 2]
             extrapolated += 1
     return out, {"n_interpolated": interpolated, "n_extrapolated": extrapolated}
 
 
 def clean_robust(
-    position: np.ndarray,
-    confidence: np.ndarray,
-    other: np.ndarray,
-    fps: float,
-    *,
-    p_cutoff: float,
-    max_step_px: float,
-    near_other_px: float,
-    max_gap_s: float,
-    low_pass_hz: float,
+    position: np.ndarray, confidence: np.ndarray, other: np.ndarray, fps: float, rules: Rules
 ) -> tuple[np.ndarray, dict[str, int]]:
     """What the discussion of thesis 002 asks for: both axes, more samples, confidence, the other leg.
 
@@ -169,6 +166,7 @@ def clean_robust(
     confidence : ndarray (time,)
         NaN where the source has none.
     fps : float
+    rules : Rules
 
     Returns
     -------
@@ -176,20 +174,19 @@ def clean_robust(
     counts : dict of str to int
     """
     given = np.isfinite(position).all(1)
-    unsure = given & (confidence < p_cutoff)
+    unsure = given & (confidence < rules.p_cutoff)
     kept = given & ~unsure
     beside = np.linalg.norm(position - other, axis=1)
-    weight = np.where(beside < near_other_px, 0.5, 1.0)
-    kept[kept] = longest_path(
-        position[kept], np.flatnonzero(kept), plausible_step(position, kept, max_step_px), weight[kept]
-    )
+    weight = np.where(beside < rules.near_other_px, 0.5, 1.0)
+    step_px = plausible_step(position, kept, rules.max_step_px)
+    kept[kept] = longest_path(position[kept], np.flatnonzero(kept), step_px, weight[kept])
     kept &= ~_off_the_curve(position, kept)
     dropped = given & ~unsure & ~kept
-    filled, interpolated = _fill(position, kept, round(max_gap_s * fps))
+    filled, interpolated = _fill(position, kept, round(rules.max_gap_s * fps))
     expected, _ = _fill(position, kept, len(position))
     away = np.linalg.norm(position - expected, axis=1)
-    swap = dropped & (beside < near_other_px) & ~(away <= beside)
-    return _low_pass(filled, fps, low_pass_hz), {
+    swap = dropped & (beside < rules.near_other_px) & ~(away <= beside)
+    return _low_pass(filled, fps, rules.low_pass_hz), {
         "n_low_confidence": int(unsure.sum()),
         "n_outlier": int((dropped & ~swap).sum()),
         "n_swap": int(swap.sum()),

@@ -180,17 +180,10 @@ def cycle_parameters(tracks: xr.Dataset, cycles: pd.DataFrame, opposite: xr.Data
     step = np.full(len(kept), np.nan)
     if opposite is not None:
         step = ankle(start) - neck(start) - (_along(opposite, "ankle")(start) - _along(opposite, "neck")(start))
-    return pd.DataFrame(
-        {
-            "start_s": start,
-            "stride_time_s": duration,
-            "cadence_steps_min": 120 / duration,
-            "stance_percent": 100 * (kept.toe_off_s.to_numpy() - start) / duration,
-            f"stride_length_{unit}": stride,
-            f"step_length_{unit}": step,
-            f"speed_{unit}_s": (neck(end) - neck(start)) / duration,
-        }
-    )
+    stance = 100 * (kept.toe_off_s.to_numpy() - start) / duration
+    table = {"start_s": start, "stride_time_s": duration, "cadence_steps_min": 120 / duration, "stance_percent": stance}
+    table |= {f"stride_length_{unit}": stride, f"step_length_{unit}": step}
+    return pd.DataFrame(table | {f"speed_{unit}_s": (neck(end) - neck(start)) / duration})
 
 
 def _along(tracks: xr.Dataset, name: str) -> Callable[[np.ndarray], np.ndarray]:

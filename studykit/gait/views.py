@@ -264,35 +264,27 @@ def common_clock(
     ValueError
         If rates differ, or lengths differ and `how` is "exact".
     """
-    names = list(views)
-    first = views[names[0]]
+    first = next(iter(views.values()))
     rates = {view: tracks.attrs["fps"] for view, tracks in views.items()}
     if len(set(rates.values())) > 1:
         raise ValueError(f"{name}: expected one frame rate in all views, got {rates}")
     lengths = {view: len(tracks.time) for view, tracks in views.items()}
     if how == "exact":
         if len(set(lengths.values())) > 1:
-            told = " and ".join(f"{n} ({view})" for view, n in lengths.items())
-            raise ValueError(
-                f"{name}: expected the same number of frames in all views, got {told}; "
-                'cut them to the common clock with align="cut"'
-            )
+            got = " and ".join(f"{n} ({view})" for view, n in lengths.items())
+            wanted = "expected the same number of frames in all views"
+            raise ValueError(f'{name}: {wanted}, got {got}; cut them to the common clock with align="cut"')
         return dict(views)
-    starts = dict.fromkeys(names, 0)
+    starts = dict.fromkeys(views, 0)
     if how == "lag":
-        for view in names[1:]:
-            lag, correlation = view_lag(first, views[view], max_lag_s=max_lag_s)
-            starts[view] = round(lag * first.attrs["fps"]) if correlation >= 0.5 else 0
-        starts = {view: start - min(starts.values()) for view, start in starts.items()}
-    length = min(lengths[view] - starts[view] for view in names)
+        lags = {view: view_lag(first, tracks, max_lag_s=max_lag_s) for view, tracks in views.items()}
+        starts = {view: round(lag * first.attrs["fps"]) if seen >= 0.5 else 0 for view, (lag, seen) in lags.items()}
+    starts = {view: start - min(starts.values()) for view, start in starts.items()}
+    length = min(lengths[view] - starts[view] for view in views)
     if length < 1:
         raise ValueError(f"{name}: expected views that overlap in time, got none in common")
-    return {
-        view: tracks.isel(time=slice(starts[view], starts[view] + length)).assign_coords(
-            time=first.time.values[:length]
-        )
-        for view, tracks in views.items()
-    }
+    cut = {view: tracks.isel(time=slice(starts[view], starts[view] + length)) for view, tracks in views.items()}
+    return {view: tracks.assign_coords(time=first.time.values[:length]) for view, tracks in cut.items()}
 
 
 def to_metres(

@@ -111,13 +111,10 @@ def wrong_leg_table(errors: pd.DataFrame, keypoints: Sequence[str] = LEG) -> pd.
     pandas.DataFrame
         keypoint, points, wrong_leg_percent, thesis_percent.
     """
-    known = errors.dropna(subset=["wrong_leg"])
-    rows = []
-    for name in keypoints:
-        wrong = known.wrong_leg[known.keypoint == name]
-        share = 100 * wrong.astype(float).mean() if len(wrong) else np.nan
-        rows.append((name, len(wrong), share, FALSE_POSITIVES_PERCENT.get(name, np.nan)))
-    return pd.DataFrame(rows, columns=["keypoint", "points", "wrong_leg_percent", "thesis_percent"])
+    known = errors.dropna(subset=["wrong_leg"]).astype({"wrong_leg": float}).groupby("keypoint").wrong_leg
+    table = pd.DataFrame({"points": known.size(), "wrong_leg_percent": 100 * known.mean()}).reindex(list(keypoints))
+    table = table.fillna({"points": 0}).astype({"points": int}).rename_axis("keypoint").reset_index()
+    return table.assign(thesis_percent=table.keypoint.map(FALSE_POSITIVES_PERCENT))
 
 
 def error_table(
@@ -291,18 +288,12 @@ def pixel_summary(errors: pd.DataFrame, by: Sequence[str], *, within_px: float =
         n (points in the image), found_percent, median_px, p95_px, within_<...>px_percent (of all n), bias_along_px,
         bias_up_px.
     """
-    groups = errors.groupby(list(by), sort=False, observed=True)
-    return pd.DataFrame(
-        {
-            "n": groups.distance.size(),
-            "found_percent": 100 * groups.distance.count() / groups.distance.size(),
-            "median_px": groups.distance.median(),
-            "p95_px": groups.distance.quantile(0.95),
-            f"within_{within_px:g}px_percent": 100 * groups.distance.agg(lambda d: (d <= within_px).mean()),
-            "bias_along_px": groups.along.median(),
-            "bias_up_px": groups.up.median(),
-        }
-    ).reset_index()
+    groups = errors.assign(within=errors.distance <= within_px).groupby(list(by), sort=False, observed=True)
+    distance, n = groups.distance, groups.distance.size()
+    table = {"n": n, "found_percent": 100 * distance.count() / n, "median_px": distance.median()}
+    table |= {"p95_px": distance.quantile(0.95), f"within_{within_px:g}px_percent": 100 * groups.within.mean()}
+    table |= {"bias_along_px": groups.along.median(), "bias_up_px": groups.up.median()}
+    return pd.DataFrame(table).reset_index()
 
 
 def step_errors(

@@ -4,7 +4,7 @@ Each is an ipywidgets box that also hands out a PNG of what it shows, which is w
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import cv2
 import ipywidgets
@@ -19,7 +19,7 @@ from studykit.plots.perspective import draw_band, draw_margin
 from studykit.plots.style import TWO_COLUMNS, view_colours
 from studykit.stats.curves import mean_curves, t_field
 from studykit.stats.subjects import Refused, as_curves, difference, select
-from studykit.study import recordings
+from studykit.study import Recording, recordings
 from studykit.video import read_frames, read_selected
 
 _SIDE_PX = 480  # the longer side of one view on the screen
@@ -60,14 +60,16 @@ class TrialView(_View):
     study : pandas.DataFrame
         Study table.
     trials : dict of str to xarray.Dataset
-        Aligned trials by name, as from `alignment.align_trial`.
+        Aligned trials by name of the walk, as from `gait.align.align_study`.
     events : pandas.DataFrame
         participant, trial, view, event, time_s.
     body : str
         Keypoint that the step curve is measured from.
     """
 
-    def __init__(self, study, trials, events, body="neck"):
+    def __init__(
+        self, study: pd.DataFrame, trials: Mapping[str, xr.Dataset], events: pd.DataFrame, body: str = "neck"
+    ) -> None:
         """Show the first trial at its first heel strike."""
         self._rows = {(row.walk, row.view): row for row in recordings(study)}
         self._trials, self._events, self._body = trials, events, body
@@ -81,7 +83,7 @@ class TrialView(_View):
         self.frame.observe(lambda _: self._show(), "value")
         self._open()
 
-    def _open(self):
+    def _open(self) -> None:
         """Begin with a trial: its curve, and the frame of its first heel strike."""
         data, self._frames = self._trials[self.trial.value], None
         mine = self._events[(self._events.participant == data.participant) & (self._events.trial == data.trial)]
@@ -94,7 +96,7 @@ class TrialView(_View):
         self._show()
         self._frames = {}  # the next frame asked for is one of a row: then whole films are worth reading
 
-    def _show(self):
+    def _show(self) -> None:
         data, at = self._trials[self.trial.value], min(self.frame.value, self.frame.max)
         images = [self._view(data.sel(view=view), str(view), at) for view in data.view.values]
         height = max(image.shape[0] for image in images)
@@ -108,7 +110,7 @@ class TrialView(_View):
         strip = cv2.resize(strip, (top.shape[1], round(len(strip) * top.shape[1] / strip.shape[1])))
         self.picture.value = _png(np.concatenate([top, strip]))
 
-    def _view(self, tracks, view, at):
+    def _view(self, tracks: xr.Dataset, view: str, at: int) -> np.ndarray:
         """One view's frame with its pose, in the stored image's coordinates."""
         row, number = self._rows[self.trial.value, view], at + int(tracks.first_frame)
         image, scale, (width, height) = self._film(row, number)
@@ -121,7 +123,7 @@ class TrialView(_View):
         text = f"{view}, {tracks.side.values!s} leg, {float(points.time):.2f} s"
         return cv2.putText(image, text, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
 
-    def _film(self, row, number):
+    def _film(self, row: Recording, number: int) -> tuple[np.ndarray, float, tuple[int, int]]:
         """A frame made small, its scale, and the size of the stored one, px; black where there is no video."""
         if not row.video:
             size = int(row.width_px), int(row.height_px)
@@ -137,7 +139,7 @@ class TrialView(_View):
         return image, image.shape[1] / size[0], size
 
 
-def _strip(data, events, body):
+def _strip(data: xr.Dataset, events: pd.DataFrame, body: str) -> tuple[np.ndarray, float, float]:
     """The step curve as pixels, and where its first and last sample are, px from the left."""
     fig, _ = draw_events(data, events, {}, body)
     fig.set_dpi(150)
@@ -150,17 +152,17 @@ def _strip(data, events, body):
     return pixels, *ends
 
 
-def _small(frame):
+def _small(frame: np.ndarray) -> tuple[np.ndarray, float]:
     scale = _SIDE_PX / max(frame.shape[:2])
     size = round(frame.shape[1] * scale), round(frame.shape[0] * scale)
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA), scale
 
 
-def _jpeg(image):
+def _jpeg(image: np.ndarray) -> np.ndarray:
     return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
 
 
-def _png(image):
+def _png(image: np.ndarray) -> bytes:
     return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
 
 
