@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from studykit.files import replacing
 
@@ -20,27 +21,13 @@ OPTIONAL_COLUMNS = ("width_px", "height_px", "leg_length_m", "calibration", "tru
 PATH_COLUMNS = ("video", "tracks", "calibration", "truth")
 KEY = ["participant", "trial", "view"]
 SETS = ("train", "validation", "test")
-# Where recordings come from: in a phrase, and what to keep in mind.
-SOURCES = {
-    "gaitlab": (
-        "the **simulated** two-camera laboratory",
-        "no real person was recorded, and everything about each walk is known",
-    ),
-    "table": ("the recordings of the Study table", ""),
-    "bvh": (
-        "motion capture of **real walking**, seen by two **virtual** cameras",
-        "there are no videos, heels are derived from ankle and toes, events are computed from the motion",
-    ),
-    "pose2sim": (
-        "the demo of Pose2Sim",
-        "one man who balances along a beam, two pairs of opposite cameras that look obliquely, keypoints by OpenPose",
-    ),
-}
+# Of recordings and stills: the sentences that say where they come from, and what can be fetched.
+SOURCES = yaml.safe_load(Path(__file__).with_name("sources.yaml").read_text(encoding="utf-8"))
 
 
 def origin(dataset: str, *, in_detail: bool = False) -> str:
-    """Where the recordings of a study come from, as part of a sentence; a key of `SOURCES`."""
-    return ": ".join(filter(None, SOURCES[dataset][: 1 + in_detail]))
+    """Where the recordings of a study come from, as part of a sentence."""
+    return ": ".join(SOURCES["recordings"][dataset][: 1 + in_detail])
 
 
 def read_table(path: str | Path, dtype: dict | None = None) -> pd.DataFrame:

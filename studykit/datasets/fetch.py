@@ -16,6 +16,7 @@ from typing import Any
 import pooch
 
 from studykit.files import project_root, replacing, write_text
+from studykit.study import SOURCES
 
 _SUMS = "SHA256SUMS"
 
@@ -39,38 +40,8 @@ class Wheel:
     members: dict[str, str]
 
 
-WHEELS = {
-    # BSD-3-Clause, David Pagnon: a man balances along a beam, seen by four synchronized, calibrated cameras.
-    "pose2sim-demo": (
-        Wheel(
-            "pose2sim==0.10.49",
-            "403e0dc4065898ba6a595e72a8970950310979253d60e24c2e00b16b36bf21e1",
-            {
-                "Pose2Sim/Demo_SinglePerson/videos/cam0?.mp4": "videos",
-                "Pose2Sim/Demo_SinglePerson/calibration/Calib.qca.txt": "calibration",
-                "pose2sim-0.10.49.dist-info/licenses/LICENSE": ".",
-            },
-        ),
-        Wheel(
-            "pose2sim==0.4",
-            "4783ab5b1965155f1f3f43a2e47a1128aeaf3516357abd55d4c04ebe5d6b0ac1",
-            {f"Pose2Sim/Demo/pose/cam{i}_json/*.json": f"openpose/cam{i}" for i in range(1, 5)},
-        ),
-    )
-}
-# Data that their owners hand out themselves.
-ASK = {
-    "gpjatk": "GPJATK: 32 people, four cameras and motion capture (Kwolek et al. 2019, Multimed Tools Appl 78:32437). "
-    "Given out for research on request by the Polish-Japanese Academy of Information Technology. How it is laid out on "
-    "disk is not published; list its videos in a Study table (docs/own-data.md).",
-    "cmu": "Walks of the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu) as BVH, in a folder cmu_walks; "
-    "files are named SS_CC.bvh, subject and clip.",
-    "lsp": "Leeds Sports Pose (Johnson & Everingham 2010), from its author: a folder lsp with images/ and joints.mat.",
-    "lspet": "Leeds Sports Pose Extended Training (Johnson & Everingham 2011), from its author: a folder lspet with "
-    "images/ and joints.mat.",
-    "mpii": "MPII Human Pose (human-pose.mpi-inf.mpg.de): a folder mpii with images/ and the annotation .mat file.",
-    "coco": "COCO keypoints 2017 (cocodataset.org): a folder coco with train2017/, val2017/ and annotations/.",
-}
+WHEELS = {name: tuple(Wheel(**wheel) for wheel in wheels) for name, wheels in SOURCES["wheels"].items()}
+ASK = SOURCES["ask"]  # data that their owners hand out themselves
 
 
 def source_folder(name: str | Path) -> Path:

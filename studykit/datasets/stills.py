@@ -18,17 +18,8 @@ from studykit.kept import code_digest
 from studykit.notebook import save_table
 from studykit.skeletons import SKELETONS
 from studykit.stills import PSEUDO_MASK, Still, StillSet, crop_person, limit_size, rescale, with_skeleton
-from studykit.study import SETS, split_people
+from studykit.study import SETS, SOURCES, split_people
 
-SOURCES = {
-    "gaitlab": "the **simulated** laboratory: no real person is in them; joints, visibility and masks are exact",
-    "lsp": "**Leeds Sports Pose** (real): joints by its authors; masks, where there are any, are a network's opinion "
-    "(**pseudo-masks**), not ground truth",
-    "lspet": "**Leeds Sports Pose Extended** (real): joints by paid annotators, rougher than LSP's; masks, where there "
-    "are any, are **pseudo-masks**",
-    "mpii": "**MPII Human Pose** (real): joints by annotators, no masks",
-    "coco": "**COCO** (real): joints and masks by annotators",
-}
 _LEVELS = {"seen": 2, "occluded": 1, "unknown or outside": 0}
 
 
@@ -72,7 +63,7 @@ def stills_of(
     Parameters
     ----------
     stills : str
-        Key of `SOURCES`.
+        One of `SOURCES["stills"]`.
     folder : path-like
         Receives `people/`, `scenes/` and `split.csv`.
     seed : int
@@ -209,7 +200,7 @@ def made_said(everybody: pd.DataFrame, source: str) -> str:
     if len(crowd):
         made = now[everybody.attrs["made"]["scenes"]]
         told += f" and {crowd.scene.nunique()} scenes with {len(crowd)} people ({made})"
-    return f"{told} are from {SOURCES[source]}."
+    return f"{told} are from {SOURCES['stills'][source]}."
 
 
 def sets_table(everybody: pd.DataFrame) -> pd.DataFrame:
@@ -266,7 +257,7 @@ def stills_conclusion(
         "kept for testing.",
         f"In pictures of one, {100 * numbers['seen_share']:.0f} % of the joints are seen and "
         f"{100 * numbers['occluded_share']:.0f} % occluded; {masks}.",
-        f"They come from {SOURCES[source]}.",
+        f"They come from {SOURCES['stills'][source]}.",
     ]
     if source == "gaitlab":
         told.append(f"They turn by up to {turned_deg:g} deg, at {100 * variety:g} % of the laboratory's variety.")
