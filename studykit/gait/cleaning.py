@@ -261,6 +261,8 @@ def _off_the_curve(
     for axis in range(2):
         values = np.where(kept, position[:, axis], np.nan)
         residual = values - local_parabola(values, reach)
+        if np.isnan(residual).all():
+            continue
         centre = np.nanmedian(residual)
         scale = 1.4826 * np.nanmedian(np.abs(residual - centre))
         off |= np.abs(residual - centre) > max(deviations * scale, least_px)  # False where NaN
