@@ -17,16 +17,12 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras
-
 from studykit.datasets.fetch import source_folder
 from studykit.datasets.lsp import lsp_stills
 from studykit.gaitlab import simulate_stills
-from studykit.pose.examples.batches import Batches
-from studykit.pose.scores.keypoints import truth_points
-from studykit.pose.scores.pck import pck, torso_length_px
+from studykit.pose.network import Schedule, train
+from studykit.pose.scores.keypoints import shared_pck
 from studykit.pose.topdown import Settings, in_memory, predict_stills
-from studykit.pose.training import compile_model, fit
 from studykit.skeletons import SKELETONS
 
 LSP14 = SKELETONS["lsp14"].keypoints
@@ -44,26 +40,17 @@ def without_box(still):
     return replace(still, box=None)
 
 
-def train(settings, stills, steps, weights=None, seed=1):
-    """A network trained on stills, from given weights or from random ones."""
-    keras.utils.set_random_seed(seed)
-    network = settings.build()
-    if weights is not None:
-        network.set_weights(weights)
-    compile_model(network, settings.losses(network), steps=steps)
-    batches = Batches(stills, settings.encode, 8, augmentation=settings.augmentation(), seed=seed, steps=steps)
-    with tempfile.TemporaryDirectory() as place:
-        fit(network, batches, steps, Path(place) / "checkpoint.npz", every=steps, log_every=steps, progress=False)
-    return network
-
-
-def score(network, settings, stills):
+def score(network, stills):
     """PCK@0.2 of all joints."""
-    found, truth = predict_stills(network, settings, stills), truth_points(stills)
-    return float(pck(found, truth, torso_length_px(truth, LSP14), 0.2).pck.iloc[-1])
+    return float(shared_pck(predict_stills(network, stills), stills, LSP14, LSP14).pck.iloc[-1])
 
 
 def main(steps=1000, names=tuple(NETWORKS)):
+    with tempfile.TemporaryDirectory() as place:
+        compare(steps, names, Path(place))
+
+
+def compare(steps, names, place):
     try:
         real = lsp_stills(source_folder("lsp")).map(without_box)
     except FileNotFoundError as missing:
@@ -74,15 +61,18 @@ def main(steps=1000, names=tuple(NETWORKS)):
     print(f"{'network':<16} {'from':<10} {'pictures':>8} {'PCK@0.2':>8} {'s':>6}")
     found = {}
     for name in names:
-        settings = NETWORKS[name]
-        begun = train(settings, simulated, steps)
-        found[name, "simulated", 0] = score(begun, settings, test_set)
+        settings, folder = NETWORKS[name], place / name
+        schedule = Schedule(steps=steps, look_steps=20 * steps)
+        begun = train(settings, {"train": simulated}, folder / "simulated", schedule, progress=False)
+        found[name, "simulated", 0] = score(begun, test_set)
         print(f"{name:<16} {'simulated':<10} {0:>8} {found[name, 'simulated', 0]:>8.3f}", flush=True)
         for pictures in (100, 400, 800):
-            for start, weights in (("random", None), ("simulated", begun.get_weights())):
-                since = time.perf_counter()
-                network = train(settings, train_set[:pictures], steps, weights)
-                found[name, start, pictures] = score(network, settings, test_set)
+            for start, weights in (("random", ""), ("simulated", str(begun.folder / "model.keras"))):
+                since, further = time.perf_counter(), replace(schedule, start_from=weights)
+                network = train(
+                    settings, {"train": train_set[:pictures]}, folder / f"from-{start}", further, progress=False
+                )
+                found[name, start, pictures] = score(network, test_set)
                 print(
                     f"{name:<16} {start:<10} {pictures:>8} {found[name, start, pictures]:>8.3f} "
                     f"{time.perf_counter() - since:>6.0f}",

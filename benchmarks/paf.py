@@ -219,7 +219,7 @@ def keras_step(width, features, images, targets):
     from studykit.pose.training import compile_model
 
     model = openpose(18, 19, "mobilenet", width=width, features=features, input_shape=images.shape[1:])
-    compile_model(model, Settings().losses(model), steps=1000)
+    compile_model(model, Settings().losses, steps=1000)
     parameters = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
 
     def step():

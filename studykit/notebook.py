@@ -88,6 +88,11 @@ class Run:
         shown = {"image/png": png, "text/plain": f"Figure {name}"}
         display(shown, raw=True, metadata={"image/png": {"width": width}} | self._about("figure", path))
 
+    def figures(self, drawn: "dict[str, tuple[Figure, pd.DataFrame] | None]") -> None:
+        """Save and show several figures by name."""
+        for name, one in drawn.items():
+            self.figure(name, one)
+
     def table(self, name: str, table: pd.DataFrame | None, shown: Any = None) -> pd.DataFrame | None:
         """Save a table, and show it, or `shown` (such as its first rows, rounded) in its place; returns the table.
 
@@ -102,9 +107,9 @@ class Run:
         display(table if shown is None else shown, metadata=self._about("table", path))
         return table
 
-    def keep(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
-        """Write a table for other notebooks as `<derived>/<name>.csv`; returns it."""
-        return save_table(table, self.derived / name)
+    def keep(self, name: str, table: pd.DataFrame | None) -> pd.DataFrame | None:
+        """Write a table for other notebooks as `<derived>/<name>.csv`; returns it. None is passed over."""
+        return None if table is None else save_table(table, self.derived / name)
 
     def say(self, *sentences: str) -> None:
         """Show Markdown."""

@@ -1,28 +1,24 @@
-"""Settings of the keypoint networks, training on people, the cascade, scores over the shared joints."""
+"""The keypoint networks and the cascade as families of the contract: targets and their reading, training, answers."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from studykit.gaitlab import simulate_stills
 from studykit.models.cost import count_parameters, multiply_adds
 from studykit.models.regression_cnn import regression_cnn
 from studykit.models.vit import vit
-from studykit.plots.keypoints import draw_overfitting, draw_training
-from studykit.pose.cascade import JointCrop, refine, second_stage
-from studykit.pose.examples.batches import Batches
-from studykit.pose.saved_networks import save_network
-from studykit.pose.scores.keypoints import COMPARED, head_lengths, in_short, network_scores, shared_scores, truth_points
-from studykit.pose.topdown import Settings, in_memory, load_network, predict_stills, validate
-from studykit.pose.training import compile_model, fit
+from studykit.pose import cascade, topdown
+from studykit.pose.network import Schedule, load, train
+from studykit.pose.scores.keypoints import head_lengths, read_predictions, truth_points
+from studykit.pose.topdown import Settings, in_memory
 from studykit.skeletons import SKELETONS
-from studykit.stills import with_skeleton
+from studykit.stills import StillSet
 
 LSP = SKELETONS["lsp14"].keypoints
 TINY = {"keypoints": LSP, "width": 8, "head_width": 8, "stacks": 1, "crop_width_px": 64, "crop_height_px": 64}
+QUICK = Schedule(epochs=1, batch_size=3)
 
 
 class Oracle:
@@ -52,31 +48,6 @@ def test_reading_the_targets_gives_back_the_keypoints(people, model):
         np.testing.assert_allclose(points[known, :2], still.keypoints[known, :2], atol=0.02)
 
 
-def test_a_network_trains_predicts_and_is_read_again(people, tmp_path):
-    settings = Settings(model="simple_baseline", **TINY | {"width": 4})
-    network = settings.build()
-    batches = Batches(people, settings.encode, 4, augmentation=settings.augmentation(), seed=1, steps=2)
-    compile_model(network, settings.losses(network), steps=2)
-    history = fit(
-        network,
-        batches,
-        2,
-        tmp_path / "checkpoint.npz",
-        watch=lambda model: validate(model, settings, people),
-        every=1,
-        log_every=1,
-        progress=False,
-    )
-    assert np.isfinite(history[["loss", "validation_loss"]]).all(axis=None)
-    found = predict_stills(network, settings, people)
-    assert found.shape == (6, 14, 3) and np.isfinite(found).all()
-    save_network(network, settings, tmp_path)
-    again, read = load_network(tmp_path)
-    assert read == settings
-    for ours, theirs in zip(network.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
 @pytest.mark.parametrize("model", ["hourglass", "vit"])
 def test_targets_fit_the_outputs(people, model):
     settings = Settings(model=model, **TINY | {"stacks": 2})
@@ -87,7 +58,7 @@ def test_targets_fit_the_outputs(people, model):
         name: target.shape[1:] for name, target in targets.items()
     }
     assert len(targets) == (2 if model == "hourglass" else 1)  # intermediate supervision
-    assert set(settings.losses(network)) == set(targets)
+    assert set(settings.losses) == set(targets)
 
 
 def test_flip_test_averages_with_the_mirror_image():
@@ -105,48 +76,6 @@ def test_unknown_model_is_told():
         Settings(model="resnet")
 
 
-def test_second_stage_of_a_true_network_gives_back_the_keypoints(people):
-    settings = Settings(model="regression_cnn", **TINY)
-    rough = truth_points(people) + np.array([2.0, -1.5, 0])
-    joint_crop = second_stage(settings, rough, people, size_px=48)
-    assert joint_crop.settings.size == (48, 48)
-    # Each joint lies (-2, 1.5) px from the middle of its own sub-image.
-    shares = np.stack([np.tile(joint_crop.scale(still) * np.array([-2.0, 1.5]) / 48, 14) for still in people])
-    found = np.stack(
-        [
-            refine(Oracle(np.repeat(shares[n : n + 1], 14, axis=0)), joint_crop, people[n : n + 1], rough[n : n + 1])[0]
-            for n in range(len(people))
-        ]
-    )
-    np.testing.assert_allclose(found[..., :2], truth_points(people)[..., :2], atol=1e-3)
-
-
-def test_sub_images_show_one_joint(people):
-    settings = replace(Settings(model="regression_cnn", **TINY), noise=0.0, blur_px=0.0)
-    drawn = JointCrop(settings, share=0.4, off=0.2)
-    rng = np.random.default_rng(3)
-    for still in people:
-        points = drawn(still, LSP, rng).keypoints
-        assert (points[:, 2] > 0).sum() == 1
-        joint = points[points[:, 2] > 0, :2][0]
-        assert np.abs(joint - 31.5).max() <= 0.2 * 64 + 0.1
-
-
-def test_perfect_points_score_full_marks(people):
-    truth = truth_points(people)
-    scores = shared_scores(truth, people, LSP)
-    assert scores["pck"] == 1 and scores["mse"] == 0 and scores["AP"] == pytest.approx(1)
-    assert np.isnan(scores["pckh"])
-
-
-def test_pckh_counts_within_half_a_head(people):
-    heads, off = head_lengths(people), truth_points(people)
-    assert (heads > 0).all() and np.isnan(head_lengths(with_skeleton(people, SKELETONS["coco17"].keypoints[5:]))).all()
-    for share, right in ((0.49, 1), (0.51, 0)):
-        moved = off + share * heads[:, None, None] * [1, 0, 0]
-        assert shared_scores(moved, people, LSP, heads=heads)["pckh"] == right
-
-
 def test_multiply_adds_are_the_published_ones():
     # VGG-16's thirteen convolutions at 224 px: 15.35 G of its 15.47 (Simonyan & Zisserman 2015); paper 004 takes them.
     assert multiply_adds(regression_cnn()) / 1e9 == pytest.approx(15.35, rel=0.005)
@@ -162,23 +91,93 @@ def test_multiply_adds_of_attention():
     assert count_parameters(network) == sum(np.prod(w.shape) for w in network.trainable_weights)
 
 
-def test_runs_are_compared_best_first(tmp_path):
-    for name, value in (("a", 0.5), ("b", 0.75)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "scores.csv").write_text(f"network,pck\n{name},{value}\n")
-    assert network_scores(tmp_path).network.tolist() == ["b", "a"]
-    (tmp_path / "other/c").mkdir(parents=True)
-    (tmp_path / "other/c/scores.csv").write_text("network,pck\nc,0.6\n")
-    assert network_scores(tmp_path, tmp_path / "other").network.tolist() == ["b", "c", "a"]
-    with pytest.raises(FileNotFoundError, match=r"expected runs with scores\.csv, got none"):
-        network_scores(tmp_path / "a")
-    short = in_short(pd.DataFrame([dict.fromkeys(COMPARED, 2e6) | {"mse": 2e-4, "epochs": 3}])).iloc[0].to_dict()
-    assert short == dict.fromkeys(COMPARED.values(), 2e6) | {"parameters, M": 2, "mult.-adds, M": 2, "1000 MSE": 0.2}
+def test_second_stage_of_a_true_network_gives_back_the_keypoints(people):
+    settings = Settings(model="regression_cnn", **TINY)
+    rough = truth_points(people) + np.array([2.0, -1.5, 0])
+    second = cascade.second_settings(settings, rough, people, size_px=48)
+    assert second.size == (48, 48) and (second.first_width_px, second.first_height_px) == settings.size
+    # Each joint lies (-2, 1.5) px from the middle of its own sub-image.
+    shares = np.stack([np.tile(second.scale(still) * np.array([-2.0, 1.5]) / 48, 14) for still in people])
+    found = np.stack(
+        [
+            second.refine(Oracle(np.repeat(shares[n : n + 1], 14, axis=0)), people[n : n + 1], rough[n : n + 1])[0]
+            for n in range(len(people))
+        ]
+    )
+    np.testing.assert_allclose(found[..., :2], truth_points(people)[..., :2], atol=1e-3)
 
 
-@pytest.mark.parametrize("draw", [draw_training, partial(draw_overfitting, best_epoch=4)])
-def test_losses_are_drawn_where_somebody_looked(draw):
-    looks = pd.DataFrame({"epoch": range(1, 7), "loss": 0.1, "validation_loss": [np.nan, 0.3] * 3})
-    fig, _ = draw(looks.assign(validation_pck=looks.validation_loss))
-    drawn = {line.get_label(): line.get_xydata() for line in fig.axes[0].lines}
-    assert drawn["validation"].tolist() == [[2, 0.3], [4, 0.3], [6, 0.3]] and len(drawn["training"]) == 6
+def test_sub_images_show_one_joint(people):
+    size = {"crop_width_px": 64, "crop_height_px": 64}
+    drawn = cascade.Settings(model="regression_cnn", **TINY | size, share=0.4, off=0.2, noise=0.0, blur_px=0.0)
+    rng = np.random.default_rng(3)
+    for still in people:
+        points = drawn.augmentation()(still, LSP, rng).keypoints
+        assert (points[:, 2] > 0).sum() == 1
+        joint = points[points[:, 2] > 0, :2][0]
+        assert np.abs(joint - 31.5).max() <= 0.2 * 64 + 0.1
+
+
+@pytest.fixture(scope="module")
+def network(people, tmp_path_factory):
+    """The regression CNN, narrow, after two steps."""
+    sets = {"train": people, "validation": people[:3]}
+    settings = Settings(model="regression_cnn", **TINY | {"width": 4})
+    return train(settings, sets, tmp_path_factory.mktemp("network"), QUICK, progress=False)
+
+
+def test_both_stages_are_trained_asked_and_kept(network, people, monkeypatch):
+    assert np.isfinite(network.history[["loss", "validation_loss"]]).all(axis=None)
+    sets = {"train": people, "validation": people[:3]}
+    stages = cascade.train_stages(network, sets, QUICK, 2, size_px=32)
+    first, second = (stage.model.get_layer("conv1_1").get_weights()[0] for stage in stages)
+    assert not np.allclose(first, second, atol=0.05)  # they do not start from the same numbers
+    found = cascade.detect_stages(stages, "net", people)
+    scores = cascade.score_stages(stages, found, people, head_lengths(people))
+    assert scores.network.tolist() == ["net", "net-stage2"]
+    costs = [topdown.network_cost(stages[0]), topdown.network_cost(stages[1], 14)]
+    expected = [costs[0]["multiply_adds"], costs[0]["multiply_adds"] + 14 * costs[1]["multiply_adds"]]
+    assert scores.multiply_adds.tolist() == expected
+    assert scores.parameters.tolist() == [stages[0].parameters, stages[0].parameters + stages[1].parameters]
+    tables = cascade.stage_pck(found, people)
+    assert list(tables) == ["pck", "pck_stage2"] and tables["pck"].keypoint.tolist() == [*LSP, "all"]
+    cascade.save_predictions(network.folder, found, people)
+    predicted = read_predictions(network.folder)
+    np.testing.assert_array_equal(predicted.stages["net-stage2"], found["net-stage2"])
+    np.testing.assert_array_equal(predicted.pck()["net"].pck, tables["pck"].pck)
+
+    def refuse(self):
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr(type(network), "model", property(refuse))
+    again = [load(network.folder, "a notebook"), load(network.folder / "stage2", "a notebook")]
+    assert [stage.settings for stage in again] == [stage.settings for stage in stages]
+    kept = cascade.detect_stages(again, "net", people)
+    np.testing.assert_array_equal(kept["net-stage2"], found["net-stage2"])
+    assert cascade.score_stages(again, kept, people, head_lengths(people)).equals(scores)
+    with pytest.raises(AssertionError, match="asked again"):
+        topdown.predict_stills(again[0], people, flip_test=False)
+
+
+def test_one_stage_is_no_second_network(network, people):
+    assert cascade.train_stages(network, {}, QUICK, 1) == [network]
+    found = cascade.detect_stages([network], "net", people)
+    assert list(found) == ["net"] and found["net"].shape == (6, 14, 3) and np.isfinite(found["net"]).all()
+    scenes = topdown.score_scenes(network, people[:0])
+    assert scenes.table is None and not scenes.pictures and not (network.folder / "results.json").exists()
+    crowd = StillSet([replace(still, scene=f"scene {n // 2}") for n, still in enumerate(people)], LSP)
+    scenes = topdown.score_scenes(network, crowd)
+    assert len(scenes.table) == 1 and scenes.pictures[0][0] == "scene 0, one of its people"
+    assert (network.folder / "results.json").exists() and (network.folder / "truth.json").exists()
+    reading = topdown.compare_readings(network, people)
+    assert reading.method.tolist() == ["cell"] * 2 + ["quarter"] * 2 + ["parabola"] * 2
+    said = topdown.say_training(network, 3)
+    assert said.startswith("regression_cnn: ") and "2 steps of 3, 1 epochs" in said
+
+
+def test_examples_are_those_of_the_first_batches(people):
+    settings = Settings(**TINY)
+    examples = topdown.first_examples(settings, people, Schedule(epochs=1, batch_size=3, seed=5))
+    batches = settings.batches(people, 3, 5)
+    for ours, theirs in zip(examples, [*batches.examples(0), batches.examples(1)[0]], strict=True):
+        np.testing.assert_array_equal(ours.image, theirs.image)

@@ -1,20 +1,42 @@
 """OpenPose: its layers against the published ones, pictures of several people, scales, people found."""
 
-import json
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 from studykit.models.cost import memory_mb
 from studykit.models.openpose import final_maps, openpose
+from studykit.plots import openpose as plots
+from studykit.pose import everybody
 from studykit.pose.codecs.affinity import confidence_maps
 from studykit.pose.codecs.peaks import local_peaks
 from studykit.pose.examples.batches import Batches
-from studykit.pose.openpose import Settings, find_one, find_people, load_network, multi_scale_maps, pictures
-from studykit.pose.saved_networks import save_network
-from studykit.pose.scores.people import guess_missing, scene_scores, single_scores, surest_person
+from studykit.pose.network import Schedule, load, train
+from studykit.pose.openpose import (
+    Settings,
+    find_one,
+    find_people,
+    last_stage,
+    multi_scale_maps,
+    pictures,
+    say_unlabelled,
+)
+from studykit.pose.scores.people import (
+    guess_missing,
+    say_scales,
+    say_training,
+    scene_scores,
+    scene_table,
+    single_scores,
+    slowest_to_fastest,
+    surest_person,
+)
 from studykit.pose.training import compile_model
 from studykit.skeletons import SKELETONS
 from studykit.stills import Still, StillSet
@@ -86,7 +108,7 @@ def test_wrong_arguments_are_told():
     with pytest.raises(ValueError, match="size_px: expected a multiple of 8 from 24, got 100"):
         Settings(size_px=100)
     with pytest.raises(FileNotFoundError, match="notebook 30_train_openpose makes it"):
-        load_network("nowhere")
+        everybody.load_networks(Path("nowhere"), "mobilenet-coco18")
 
 
 def still(points, scene="", name="a", size=64):
@@ -143,7 +165,7 @@ def test_steps_of_training_lower_the_loss():
     train = pictures(StillSet([still(body(names, 4, 4)), still(body(names, 30, 20), name="b")], names), keypoints=names)
     keras.utils.set_random_seed(1)
     model = small.build()
-    compile_model(model, small.losses(model), steps=5, learning_rate=0.01)
+    compile_model(model, small.losses, steps=5, learning_rate=0.01)
     batch = Batches(train, small.encode, 2, augmentation=small.augmentation(), seed=1)[0]
     losses = [float(model.train_on_batch(*batch, return_dict=True)["loss"]) for _ in range(3)]
     assert losses[2] < losses[0]
@@ -213,18 +235,6 @@ def test_new_sizes_do_not_make_new_graphs(mean_of_cells):
     assert Counted.traces == before
 
 
-def test_saved_network_finds_the_same(tiny, tmp_path):
-    image = np.random.default_rng(0).integers(0, 255, (40, 56, 3), dtype=np.uint8)
-    save_network(tiny, TINY, tmp_path)
-    assert json.loads((tmp_path / "settings.json").read_text())["features"] == 8
-    model, settings = load_network(tmp_path)
-    assert settings == TINY
-    for ours, theirs in zip(multi_scale_maps(tiny, image), multi_scale_maps(model, image), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    people, scores = find_people(tiny, TINY, image)
-    assert people.shape[1:] == (18, 3) and len(people) == len(scores)
-
-
 def test_truth_as_prediction_scores_one_and_nobody_scores_nothing():
     names = SKELETONS["openpose18"].keypoints
     bodies = [body(names, 4, 4), body(names, 40, 30, size=15.0), body(names, 10, 8, size=40.0)]
@@ -252,3 +262,130 @@ def test_memory_of_a_call_is_its_peak():
     # 100 million bytes, given back at the end of the call.
     assert 95 < memory_mb(lambda: np.ones(12_500_000).sum()) < 130
     assert memory_mb(lambda: None) < 5
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    """Two people alone and two in one picture."""
+    names = TINY.keypoints
+    bodies = [body(names, 4, 4), body(names, 40, 30), body(names, 10, 8, size=40.0), body(names, 30, 4)]
+    where = [("s", "a"), ("s", "b"), ("", "c"), ("", "d")]
+    return StillSet([still(one, *at) for one, at in zip(bodies, where, strict=True)], names)
+
+
+@pytest.fixture(scope="module")
+def trained(crowd, tmp_path_factory):
+    """A folder with one network, trained for a step."""
+    folder = tmp_path_factory.mktemp("openpose")
+    sets = {"train": pictures(crowd, keypoints=TINY.keypoints), "validation": crowd.subset([2, 3])}
+    network = train(TINY, sets, folder / "tiny", Schedule(epochs=1, batch_size=2), progress=False)
+    assert np.isfinite(network.history[["loss", "maps1_loss", "pafs_loss", "validation_loss"]]).all(axis=None)
+    pd.DataFrame({"memory_mb": [12.5]}).to_csv(folder / "tiny/scores.csv", index=False)
+    return folder
+
+
+def test_a_network_answers_as_it_did_before(crowd, trained, monkeypatch):
+    network = load(trained / "tiny", "30_train_openpose")
+    assert network.settings == TINY
+    singles, scenes = crowd.subset([2, 3]), crowd.subset([0, 1])
+    images = [still.image for still in singles] + everybody.scene_images(scenes)
+    assert len(images) == 3
+    table = everybody.compare_scales({"tiny": network}, singles, scenes, [0.5, 1.0], threshold=0.01)
+    assert (
+        table.scales.tolist() == ["1", "0.5 1"] and table.epochs.tolist() == [1, 1] and (table.memory_mb == 12.5).all()
+    )
+    alone = everybody.find_singles(network, singles, scales=(1.0,), box_size=0)
+    found = everybody.find_everybody(network, images, threshold=0.01, scales=(1.0,), box_size=0)
+    model = last_stage(network.model)
+    np.testing.assert_array_equal(alone[1], find_one(model, TINY, singles[1].image))
+    people, scores = find_people(model, TINY, images[2], threshold=0.01)
+    np.testing.assert_array_equal(found.found[2][0], people)
+    assert people.shape[1:] == (18, 3) and len(people) == len(scores) and found.ms_per_image > 0
+    maps, fields, stride = everybody.maps_of(network, images[2], [0.5, 1.0])
+    asked = multi_scale_maps(model, images[2], box_size=32, scales=[0.5, 1.0])
+    np.testing.assert_array_equal(maps, asked[0])
+    np.testing.assert_array_equal(fields, asked[1])
+    assert stride == asked[2] == 16
+    cost = everybody.network_cost(network, 12.5)
+    assert list(cost) == ["parameters", "multiply_adds", "training_s", "ms_per_image", "memory_mb"]
+    memory = everybody.first_memory_mb(TINY, images[0], trained)
+
+    def refuse(*_):
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr(type(network), "model", property(refuse))
+    monkeypatch.setattr(Settings, "build", refuse)
+    again = everybody.load_networks(trained, "tiny")
+    assert list(again) == ["tiny"]
+    pd.testing.assert_frame_equal(everybody.compare_scales(again, singles, scenes, [0.5, 1.0], threshold=0.01), table)
+    by_scale = everybody.maps_by_scale
+    np.testing.assert_array_equal(everybody.maps_of(again["tiny"], images[2], [0.5, 1.0])[0], maps)
+    assert everybody.network_cost(again["tiny"], 12.5) == cost
+    assert everybody.first_memory_mb(TINY, images[0], trained) == memory or np.isnan(memory)
+    with pytest.raises(AssertionError, match="asked again"):
+        by_scale(again["tiny"], images[2], [0.7])
+
+
+def test_maps_of_each_scale_and_their_mean_are_drawn(crowd, trained):
+    network = load(trained / "tiny", "30_train_openpose")
+    by_scale = everybody.maps_by_scale(network, crowd[0].image, [0.5, 1.0])
+    assert {name: stride for name, (_, stride) in by_scale.items()} == {"0.5": 32, "1.0": 16, "mean": 16}
+    drawn = plots.draw_maps_by_scale(crowd[0].image, by_scale, TINY.keypoints)
+    assert list(drawn) == ["maps_at_0.5", "maps_at_1.0", "maps_at_mean"]
+    table = plots.scale_table(drawn)
+    assert table.scale.tolist() == ["0.5"] * 4 + ["1.0"] * 4 + ["mean"] * 4
+    everyone = plots.draw_networks({"tiny": network}, [crowd[0].image], threshold=0.01)
+    assert list(everyone) == ["skeletons_tiny"]
+    assert plots.draw_frames(network, []) is None
+    fig, data = plots.draw_losses(network.history)
+    assert list(data)[:2] == ["epoch", "step"] and len(fig.axes) == 2
+    plt.close("all")
+
+
+def test_pictures_are_chosen_evenly(crowd):
+    stills = [replace(crowd[n % 4], scene="", source=f"{n}, of many") for n in range(17)]
+    found = [(crowd[0].keypoints[None], np.ones(1))] * 17
+    fig, data = plots.draw_detected(stills, found, TINY.body)
+    assert list(dict.fromkeys(data.picture)) == [str(n) for n in range(0, 16, 2)]
+    assert everybody.first_scenes(crowd, 2).scenes == ("s", "s", "")
+    assert len(everybody.first_together(crowd)) == 2 and len(everybody.first_together(crowd[2:])) == 0
+    assert everybody.video_frames(Path("nowhere.csv"), 5.0) == []
+    plt.close(fig)
+
+
+def test_lacking_labels_are_named(crowd):
+    names = SKELETONS["body25"].keypoints
+    assert say_unlabelled(crowd, names).startswith(
+        "**No picture has labels of left_big_toe, left_small_toe, left_heel,"
+    )
+    assert say_unlabelled(crowd, TINY.keypoints) == ""
+
+
+def test_conclusions_of_training_and_of_scale_search(crowd):
+    scores = pd.Series({"pck": 0.5, "pck_grouped": 0.25, "training_s": 7.0})
+    joints = pd.DataFrame({"keypoint": ["nose", "neck", "all"], "pck": [0.5, 0.3, 0.4]})
+    said = say_training("tiny", crowd[:3], crowd, scores, joints, 0.125)
+    assert said.startswith("tiny, trained on 3 pictures in 7 s, detects 40.0 % of all keypoints of 4 unseen people")
+    assert "hardest is the neck. Grouping" in said and said.endswith(
+        "25.0 %. In scenes of several people the average precision is 0.12."
+    )
+    assert say_training("tiny", crowd, crowd, scores, joints, np.nan).endswith("leaves 25.0 %.")
+    assert scene_table({"AP": np.nan}) is None and scene_table({"AP": 0.5}).AP.tolist() == [0.5]
+    assert scene_scores([], crowd[:0], TINY.keypoints)["people_per_person"] is np.nan
+    rows = [("a", "1", 0.5, 10.0), ("a", "0.5 1", 0.52, 35.0), ("b", "1", 0.6, 20.0)]
+    table = pd.DataFrame(rows, columns=["network", "scales", "pck", "ms_per_image"])
+    cost = pd.DataFrame({"ms_per_image": [10.0, 60.0]})
+    said = say_scales(table, "a", cost)
+    assert said.startswith(
+        "a detects 50.0 % of the shared joints of unseen people at one scale in 10 ms; scale search "
+        "brings 2.0 points more for 3.5 times the time. Best of all is b at scales 1, 60.0 %. At the published sizes "
+        "VGG-19 takes 6 times as long"
+    )
+    assert "changes that by 0.0 points" in say_scales(table, "b", cost[:0]) and np.isnan(slowest_to_fastest(cost[:0]))
+    assert "published sizes" not in say_scales(table, "b", cost[:0])
+
+
+def test_published_cost_is_measured_only_if_wanted(tmp_path):
+    columns = ["backbone", "parameters", "multiply_adds", "ms_per_image", "memory_mb"]
+    table = everybody.published_cost(tmp_path, measured=False)
+    assert table.empty and list(table) == columns and not list(tmp_path.iterdir())

@@ -241,3 +241,21 @@ def load_split(folder: str | Path, kind: str = "people") -> dict[str, StillSet]:
     if empty:
         raise ValueError(f"{folder}: expected {kind} in every set, got none for {', '.join(empty)}; take more of them")
     return sets
+
+
+def load_scenes(folder: str | Path) -> dict[str, StillSet]:
+    """Pictures of several people by set, as `load_split`; empty sets where the data have none."""
+    if (Path(folder) / "scenes").is_dir():
+        return load_split(folder, "scenes")
+    return {name: stills[:0] for name, stills in load_split(folder).items()}
+
+
+def count_sets(**kinds: dict[str, StillSet]) -> pd.DataFrame:
+    """How many people and pictures are in each set: kind, set, people, pictures; a row per set that has any."""
+    rows = [
+        (kind, name, len(set(stills.participants)), len(stills.by_scene()))
+        for kind, sets in kinds.items()
+        for name, stills in sets.items()
+        if len(stills)
+    ]
+    return pd.DataFrame(rows, columns=["kind", "set", "people", "pictures"])

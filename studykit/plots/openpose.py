@@ -3,19 +3,35 @@
 Each function returns a Matplotlib figure and the table of what it shows.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
 
-from studykit.plots.keypoints import draw_pck
-from studykit.plots.style import TWO_COLUMNS, VIEW_COLOURS, epoch_axis, picture_grid, show_picture, side_colour
-from studykit.skeletons import SKELETONS
+from studykit.plots.keypoints import Drawn, draw_pck, epoch_first
+from studykit.plots.skeletons import draw_skeleton
+from studykit.plots.style import TWO_COLUMNS, VIEW_COLOURS, epoch_axis, keypoint_colour, picture_grid, show_picture
+from studykit.pose.everybody import find_everybody
+from studykit.pose.network import Network
+from studykit.pose.scores.people import Found
+from studykit.skeletons import Skeleton
+from studykit.stills import Still
 
+_JOINTS = ("shoulder", "elbow", "hip", "knee")
+JOINT_MAPS = (*[f"{side}_{joint}" for joint in _JOINTS for side in ("left", "right")][:7], "background")
+_LINKS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
+ARMS_AND_LEGS = tuple((f"{side}_{a}", f"{side}_{b}") for a, b in _LINKS for side in ("left", "right"))
 _ROW = 1.95  # height of a row of pictures, inches
 
 
-def draw_maps(image, maps, stride, keypoints, chosen):
+def draw_maps(
+    image: np.ndarray, maps: np.ndarray, stride: float, keypoints: Sequence[str], chosen: Sequence[str] = JOINT_MAPS
+) -> Drawn:
     """Confidence maps of some keypoints over the picture; "background" is the last map.
 
     Parameters
@@ -23,7 +39,7 @@ def draw_maps(image, maps, stride, keypoints, chosen):
     image : ndarray (H, W, 3) uint8
     maps : ndarray (h, w, K + 1)
     stride : float
-        px a cell.
+        px per cell.
     keypoints : sequence of str
         Names of the K keypoints.
     chosen : sequence of str
@@ -41,7 +57,15 @@ def draw_maps(image, maps, stride, keypoints, chosen):
     return fig, pd.DataFrame(rows, columns=["keypoint", "x_px", "y_px", "highest", "mean"])
 
 
-def draw_fields(image, fields, stride, skeleton, chosen, *, least=0.15):
+def draw_fields(
+    image: np.ndarray,
+    fields: np.ndarray,
+    stride: float,
+    skeleton: Skeleton,
+    chosen: Sequence[tuple[str, str]] = ARMS_AND_LEGS,
+    *,
+    least: float = 0.15,
+) -> Drawn:
     """Part affinity fields of some limbs; arrows show their direction where they are longer than `least`.
 
     Parameters
@@ -71,7 +95,9 @@ def draw_fields(image, fields, stride, skeleton, chosen, *, least=0.15):
     return fig, pd.DataFrame(rows, columns=["limb", "x_px", "y_px", "field_x", "field_y"])
 
 
-def draw_peaks_and_connections(image, peaks, connections, skeleton):
+def draw_peaks_and_connections(
+    image: np.ndarray, peaks: np.ndarray, connections: np.ndarray, skeleton: Skeleton
+) -> Drawn:
     """Left: peaks with their ids. Right: the pairs that the fields join, the surer the brighter.
 
     Parameters
@@ -84,7 +110,7 @@ def draw_peaks_and_connections(image, peaks, connections, skeleton):
     fig, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 3.6))
     for ax, title in ((left, "peaks and their ids"), (right, "connections and their scores")):
         _grey(ax, image, title)
-    colours = [side_colour(skeleton.keypoints[int(k)], "white") for k in peaks[:, 0]]
+    colours = [keypoint_colour(skeleton.keypoints[int(k)], "white") for k in peaks[:, 0]]
     left.scatter(peaks[:, 1], peaks[:, 2], c=colours, s=9, edgecolors="white", linewidths=0.3)
     for n, (_, x, y, _) in enumerate(peaks):
         left.annotate(str(n), (x, y), xytext=(2, 2), textcoords="offset points", fontsize=5, color="white")
@@ -98,49 +124,104 @@ def draw_peaks_and_connections(image, peaks, connections, skeleton):
     return fig, pd.DataFrame(rows, columns=names)
 
 
-def draw_skeletons(pictures, *, columns=4):
-    """Pictures with everybody found in them, each person's limbs in one colour.
+def draw_skeletons(
+    pictures: Sequence[tuple[str, np.ndarray, np.ndarray]], skeleton: Skeleton, *, columns: int = 4
+) -> Drawn | None:
+    """Pictures with everybody detected in them, a colour per person; None without pictures.
 
     Parameters
     ----------
-    pictures : sequence of (title, image, people (P, K, 3), name of the skeleton)
-        Of `skeletons.SKELETONS`; NaN where a keypoint was not found.
+    pictures : sequence of (title, image, people (P, K, 3))
+        NaN where a keypoint was not detected.
+    skeleton : skeletons.Skeleton
     """
+    if not pictures:
+        return None
     fig, axes = picture_grid(len(pictures), columns, _ROW)
     rows = []
-    for ax, (title, image, people, name) in zip(axes, pictures, strict=True):
-        keypoints, limbs = SKELETONS[name].keypoints, SKELETONS[name].limbs
+    for ax, (title, image, people) in zip(axes, pictures, strict=True):
         show_picture(ax, image, title)
         for number, person in enumerate(people):
             colour = VIEW_COLOURS[number % len(VIEW_COLOURS)]
-            for ends in limbs:
-                ax.plot(*person[[keypoints.index(end) for end in ends], :2].T, color=colour, linewidth=1.0)
-            ax.scatter(person[:, 0], person[:, 1], color=colour, s=5, edgecolors="white", linewidths=0.2, zorder=3)
-            rows += [(title, number, name, *point) for name, point in zip(keypoints, person, strict=True)]
+            draw_skeleton(ax, person, skeleton.keypoints, colour=colour, limbs=skeleton.limbs)
+            rows += [(title, number, name, *point) for name, point in zip(skeleton.keypoints, person, strict=True)]
     return fig, pd.DataFrame(rows, columns=["picture", "person", "keypoint", "x_px", "y_px", "score"])
 
 
-def draw_losses(history):
+def draw_maps_by_scale(
+    image: np.ndarray, by_scale: dict[str, tuple[np.ndarray, float]], keypoints: Sequence[str]
+) -> dict[str, Drawn]:
+    """A figure `maps_at_<scale>` per scale, with the maps of three joints and the background.
+
+    Parameters
+    ----------
+    image : ndarray (H, W, 3) uint8
+    by_scale : dict of str to (maps, stride)
+        From `everybody.maps_by_scale`.
+    keypoints : sequence of str
+    """
+    chosen, drawn = ["left_shoulder", "left_knee", "right_knee", "background"], {}
+    for scale, (maps, stride) in by_scale.items():
+        fig, data = draw_maps(image, maps, stride, keypoints, chosen)
+        fig.suptitle(f"scale {scale}", fontsize=7)
+        drawn[f"maps_at_{scale}"] = fig, data
+    return drawn
+
+
+def scale_table(drawn: dict[str, Drawn]) -> pd.DataFrame:
+    """What `draw_maps_by_scale` shows, one table with a column for the scale."""
+    return pd.concat([data.assign(scale=name.removeprefix("maps_at_")) for name, (_, data) in drawn.items()])
+
+
+def draw_detected(stills: Sequence[Still], found: Sequence[Found], skeleton: Skeleton) -> Drawn | None:
+    """Up to eight of some pictures, evenly chosen, with everybody detected in them."""
+    numbers = range(0, len(stills), max(1, len(stills) // 8))[:8]
+    titles = [stills[n].scene or stills[n].source.split(",")[0] for n in numbers]
+    return draw_skeletons([(t, stills[n].image, found[n][0]) for t, n in zip(titles, numbers, strict=True)], skeleton)
+
+
+def draw_networks(networks: dict[str, Network], images: Sequence[np.ndarray], **reading: Any) -> dict[str, Drawn]:
+    """A figure `skeletons_<name>` per network, with everybody whom it detects in the same pictures."""
+    return {
+        f"skeletons_{name}": draw_skeletons(
+            [
+                (f"{name}: {len(people)} found", image, people)
+                for image, (people, _) in zip(images, find_everybody(network, images, **reading).found, strict=True)
+            ],
+            network.settings.body,
+        )
+        for name, network in networks.items()
+    }
+
+
+def draw_frames(network: Network, frames: Sequence[tuple[str, np.ndarray]], **reading: Any) -> Drawn | None:
+    """Titled frames with everybody whom a network detects in them; None without frames."""
+    found = find_everybody(network, [frame for _, frame in frames], **reading).found
+    pictures = [(title, frame, people) for (title, frame), (people, _) in zip(frames, found, strict=True)]
+    return draw_skeletons(pictures, network.settings.body, columns=2)
+
+
+def draw_losses(history: pd.DataFrame) -> Drawn:
     """Loss of both branches after the first and the last stage, and PCK@0.2 of the validation people."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.2))
-    branches = (("maps", "confidence maps", VIEW_COLOURS[0]), ("pafs", "fields", VIEW_COLOURS[1]))
-    for name, label, colour in branches:
-        for column, style, stage in ((f"{name}1_loss", ":", "first"), (f"{name}_loss", "-", "last")):
-            if column in history:
-                left.semilogy(history.epoch, history[column], style, color=colour, label=f"{label}, {stage} stage")
+    branches, stages = {"maps": "confidence maps", "pafs": "fields"}, {"1": "first", "": "last"}
+    curves = {f"{b}{s}_loss": (branches[b], stages[s]) for b in branches for s in stages if f"{b}{s}_loss" in history}
+    long = history[["epoch", *curves]].melt("epoch", value_name="loss")
+    long["branch"], long["stage"] = zip(*long.variable.map(curves), strict=True)
+    looks = {"palette": VIEW_COLOURS[:2], "dashes": {"first": (1, 1.5), "last": ""}, "estimator": None}
+    sns.lineplot(long, x="epoch", y="loss", hue="branch", style="stage", ax=left, **looks)
+    left.set(yscale="log", ylabel="mean squared error")
     epoch_axis(left, history)
-    left.set(ylabel="mean squared error")
-    left.legend()
     draw_pck(right, history)
-    return fig, history
+    return fig, epoch_first(history)
 
 
-def _grey(ax, image, title):
+def _grey(ax: Axes, image: np.ndarray, title: str) -> None:
     show_picture(ax, image.mean(axis=2), title.replace("_", " "), fontsize=6.5, cmap="gray", vmin=0, vmax=255)
     ax.set_axis_off()
 
 
-def _overlay(ax, values, stride):
+def _overlay(ax: Axes, values: np.ndarray, stride: float) -> None:
     """Values on the network's grid as shares of the highest, the higher the less of the picture shows through."""
     rows, columns = values.shape
     extent = (-0.5, columns * stride - 0.5, rows * stride - 0.5, -0.5)

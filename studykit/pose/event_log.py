@@ -3,8 +3,12 @@
 import shutil
 from pathlib import Path
 
+import pandas as pd
 
-def write_event_log(history, folder, step="step"):
+from studykit.pose.network import Network
+
+
+def write_event_log(history: pd.DataFrame, folder: str | Path, step: str = "step") -> Path:
     """Write the numbers of a history as scalars; an earlier log in the folder is replaced.
 
     Parameters
@@ -33,7 +37,7 @@ def write_event_log(history, folder, step="step"):
     return next(folder.glob("events.out.tfevents.*"))
 
 
-def read_event_log(folder):
+def read_event_log(folder: str | Path) -> dict[str, list[tuple[int, float]]]:
     """What TensorBoard reads from a log: dict of name to list of (step, value)."""
     from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
@@ -43,3 +47,20 @@ def read_event_log(folder):
         name: [(event.step, event.tensor_proto.float_val[0]) for event in log.Tensors(name)]
         for name in log.Tags()["tensors"]
     }
+
+
+def log_history(network: Network) -> None:
+    """Write a network's history to `tensorboard/` in its folder, once."""
+    network.kept("event_log", [], lambda: write_event_log(network.history, network.folder / "tensorboard").name)
+
+
+def logged_scalars(network: Network) -> pd.DataFrame:
+    """What TensorBoard reads from that log: scalar, points, step and last value; kept beside the network."""
+
+    def read() -> pd.DataFrame:
+        rows = [
+            (name, len(values), *values[-1]) for name, values in read_event_log(network.folder / "tensorboard").items()
+        ]
+        return pd.DataFrame(rows, columns=["scalar", "points", "step", "last"])
+
+    return network.kept("logged", [], read)

@@ -4,29 +4,36 @@ A picture of any size and with any number of people goes through the network at 
 and read as people (`grouping`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from studykit.models.losses import MaskedMeanSquaredError
-from studykit.models.openpose import STAGES, STRIDE, openpose
-from studykit.pose import saved_networks
 from studykit.pose.codecs import affinity
+from studykit.pose.codecs.affinity import STRIDE
 from studykit.pose.codecs.peaks import highest_peaks
 from studykit.pose.examples.crops import CropSettings, person_box
 from studykit.pose.grouping import group, limb_numbers
+from studykit.pose.network import Family, family
 from studykit.pose.scores.keypoints import shared_pck
-from studykit.skeletons import SKELETONS
-from studykit.stills import StillSet, warp_image, with_skeleton
+from studykit.pose.scores.people import Found
+from studykit.skeletons import SKELETONS, Skeleton
+from studykit.stills import StillSet, available_keypoints, warp_image, with_skeleton
+
+if TYPE_CHECKING:
+    import keras
 
 SKELETON_OF = {"coco18": "openpose18", "mpii15": "mpii15", "body25": "body25"}  # as paper 000 names them
 SMOOTH_PX = 3.0  # of maps before peaks are looked for, px of the network's image (published code)
 PAD_VALUE = 128  # grey beyond the picture's edge (paper 000, section 4)
 
 
+@family("openpose")
 @dataclass(frozen=True)
-class Settings(CropSettings):
+class Settings(Family, CropSettings):
     """Everything that a network, its examples and its reading depend on.
 
     Attributes
@@ -58,29 +65,36 @@ class Settings(CropSettings):
     sigma_px: float = 7.0
     reach_px: float = 8.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.skeleton not in SKELETON_OF:
             raise ValueError(f"skeleton: expected one of {', '.join(SKELETON_OF)}, got {self.skeleton!r}")
         if self.size_px % STRIDE or self.size_px < 3 * STRIDE:
             raise ValueError(f"size_px: expected a multiple of {STRIDE} from {3 * STRIDE}, got {self.size_px}")
 
     @property
-    def size(self):
+    def size(self) -> tuple[int, int]:
         """Width and height of training examples, px."""
         return self.size_px, self.size_px
 
     @property
-    def keypoints(self):
-        """Names of the K keypoints."""
-        return SKELETONS[SKELETON_OF[self.skeleton]].keypoints
+    def body(self) -> Skeleton:
+        """The skeleton."""
+        return SKELETONS[SKELETON_OF[self.skeleton]]
 
     @property
-    def limbs(self):
-        """Pairs of keypoint numbers."""
-        return limb_numbers(SKELETONS[SKELETON_OF[self.skeleton]])
+    def keypoints(self) -> tuple[str, ...]:
+        """Names of the K keypoints."""
+        return self.body.keypoints
 
-    def build(self, weights=None):
+    @property
+    def limbs(self) -> list[tuple[int, int]]:
+        """Pairs of keypoint numbers."""
+        return limb_numbers(self.body)
+
+    def build(self, weights: str | None = None) -> "keras.Model":
         """The network, its weights drawn from Keras's seed, or the backbone's from `weights`."""
+        from studykit.models.openpose import openpose
+
         return openpose(
             len(self.keypoints),
             len(self.limbs),
@@ -93,24 +107,74 @@ class Settings(CropSettings):
             weights=weights,
         )
 
-    def losses(self, model):
-        """Squared error of both branches after every stage (Cao et al. 2017, equation 5), as means over cells."""
-        return {name: MaskedMeanSquaredError() for name in model.output}
+    def _every_stage(self, values: dict[str, Any]) -> dict[str, Any]:
+        """What holds for "maps" and "pafs", for the outputs of the stages before the last one, too."""
+        from studykit.models.openpose import STAGES
 
-    def encode(self, stills):
-        """Pictures of the examples' size, as from `pictures`, as the network's inputs and targets, by output."""
+        before = range(1, self.stages or STAGES[self.backbone])
+        return {f"{name}{n}": value for n in before for name, value in values.items()} | values
+
+    @property
+    def losses(self) -> dict[str, Any]:
+        """Squared error of both branches after every stage (Cao et al. 2017, equation 5), as means over cells."""
+        from studykit.models.losses import MaskedMeanSquaredError
+
+        return self._every_stage({"maps": MaskedMeanSquaredError(), "pafs": MaskedMeanSquaredError()})
+
+    def targets(self, stills: list) -> dict[str, np.ndarray]:
+        """Confidence maps and fields of pictures of the examples' size, as from `pictures`."""
         people = [still.keypoints.reshape(-1, len(self.keypoints), 3) for still in stills]
         height, width = stills[0].image.shape[:2]
         reach = {"sigma_px": self.sigma_px, "reach_px": self.reach_px}
-        maps = [affinity.encode(p, self.limbs, height, width, **reach) for p in people]
-        targets = {name: np.stack([one[name] for one in maps]) for name in ("maps", "pafs")}
-        before = range(1, self.stages or STAGES[self.backbone])
-        every_stage = {f"{name}{n}": target for n in before for name, target in targets.items()}
-        return np.stack([still.image for still in stills]), every_stage | targets
+        maps = [affinity.encode(one, self.limbs, height, width, **reach) for one in people]
+        return {name: np.stack([one[name] for one in maps]) for name in ("maps", "pafs")}
+
+    def encode(self, stills: list) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Pictures of the examples' size, as from `pictures`, as the network's inputs and targets, by output."""
+        return np.stack([still.image for still in stills]), self._every_stage(self.targets(stills))
+
+    def decode(
+        self, maps: np.ndarray, fields: np.ndarray, stride: float, threshold: float = 0.1, matching: str = "optimal"
+    ) -> Found:
+        """Everybody in the maps of one picture; see `grouping.group`."""
+        options = {"smooth_px": SMOOTH_PX * stride / STRIDE, "threshold": threshold, "matching": matching}
+        return group(maps, fields, self.limbs, stride=stride, **options)
+
+    def look(self, model: "keras.Model", sets: dict[str, StillSet]) -> dict[str, float]:
+        """Loss of the last stage on the validation people, one per picture, and PCK@0.2 as `find_one` reads them.
+
+        Returns
+        -------
+        dict
+            validation_loss and validation_pck, of the joints that all networks share.
+        """
+        last, stills = last_stage(model), sets["validation"]
+        crops = [self.crop(still)[0] for still in with_skeleton(stills, self.keypoints)]
+        outputs = last.predict_on_batch(np.stack([crop.image for crop in crops]))
+        targets = self.targets(crops)
+        loss = sum(float(np.mean((outputs[name] - targets[name]) ** 2)) for name in outputs)
+        points = np.stack([find_one(last, self, still.image) for still in stills])
+        return {
+            "validation_loss": loss,
+            "validation_pck": float(shared_pck(points, stills, self.keypoints).pck.iloc[-1]),
+        }
 
 
-def pictures(*sets, keypoints, lacking=False):
-    """Stills, one a person, as stills with everybody, one a picture, kept in memory.
+@lru_cache(maxsize=4)  # compiled once
+def last_stage(model: "keras.Model") -> "keras.Model":
+    """The network without the outputs of earlier stages."""
+    from studykit.models.openpose import final_maps
+
+    return final_maps(model)
+
+
+def with_keypoints(sets: dict[str, StillSet], names: Sequence[str], *, lacking: bool) -> dict[str, StillSet]:
+    """Stills by set with other keypoints; see `stills.with_skeleton`."""
+    return {name: with_skeleton(stills, names, lacking=lacking) for name, stills in sets.items()}
+
+
+def pictures(*sets: StillSet, keypoints: Sequence[str], lacking: bool = False) -> StillSet:
+    """Stills, one per person, as stills with everybody, one per picture, kept in memory.
 
     Parameters
     ----------
@@ -119,13 +183,13 @@ def pictures(*sets, keypoints, lacking=False):
     keypoints : sequence of str
         Names of the K keypoints that each person shall have.
     lacking : bool
-        Accept names that the stills do not have; the network then learns that they are nowhere.
+        Accept names that the stills do not have; the network then learns to detect none of them.
 
     Returns
     -------
     StillSet
         With P K keypoints, those of one person after the other, named `left_knee#0`, ...; P is the greatest number of
-        people in a picture, and whoever is not there is unknown. The box encloses everybody.
+        people in a picture, and those of missing people are unknown. The box encloses everybody.
 
     Raises
     ------
@@ -140,7 +204,7 @@ def pictures(*sets, keypoints, lacking=False):
     )
 
 
-def _together(people, most):
+def _together(people: list, most: int) -> Any:
     """One still for the people of one picture."""
     points = np.zeros((most, *people[0].keypoints.shape), np.float32)
     points[: len(people)] = [person.keypoints for person in people]
@@ -150,7 +214,15 @@ def _together(people, most):
     return replace(people[0], keypoints=points.reshape(-1, 3), box=box, mask=None)
 
 
-def multi_scale_maps(model, image, *, box_size=368, scales=(0.5, 1.0, 1.5, 2.0)):
+def say_unlabelled(stills: StillSet, keypoints: Sequence[str]) -> str:
+    """Which keypoints the data lack, in words; "" if none."""
+    absent = sorted(set(keypoints) - set(available_keypoints(stills, keypoints)), key=keypoints.index)
+    return f"**No picture has labels of {', '.join(absent)}: the network learns to detect none.**" if absent else ""
+
+
+def multi_scale_maps(
+    model: "keras.Model", image: np.ndarray, *, box_size: float = 368, scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0)
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Mean of a network's maps of one picture at several scales (paper 000, section 4: scale search).
 
     The picture is scaled to a height of `box_size` times each scale and padded to whole cells. The maps are brought to
@@ -169,7 +241,7 @@ def multi_scale_maps(model, image, *, box_size=368, scales=(0.5, 1.0, 1.5, 2.0))
     -------
     maps : ndarray (h, w, K + 1), fields : ndarray (h, w, 2 L)
     stride : float
-        px of the picture a cell.
+        px of the picture per cell.
     """
     height, width = image.shape[:2]
     zooms = [scale * box_size / height for scale in scales]
@@ -191,7 +263,7 @@ def multi_scale_maps(model, image, *, box_size=368, scales=(0.5, 1.0, 1.5, 2.0))
     return maps, fields, STRIDE / max(zooms)
 
 
-def _between(cells, source_cells, ratio):
+def _between(cells: int, source_cells: int, ratio: float) -> np.ndarray:
     """Matrix (cells, source_cells) that interpolates a line of cells, each `ratio` source cells wide."""
     at = ((np.arange(cells) + 0.5) * ratio - 0.5).astype(np.float32)
     rows, columns = np.meshgrid(at, np.arange(source_cells, dtype=np.float32), indexing="ij")
@@ -199,7 +271,16 @@ def _between(cells, source_cells, ratio):
     return cv2.remap(one, columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def find_people(model, settings, image, *, box_size=None, scales=(1.0,), threshold=0.1, matching="optimal"):
+def find_people(
+    model: "keras.Model",
+    settings: Settings,
+    image: np.ndarray,
+    *,
+    box_size: float | None = None,
+    scales: Sequence[float] = (1.0,),
+    threshold: float = 0.1,
+    matching: str = "optimal",
+) -> Found:
     """Everybody in a picture.
 
     Parameters
@@ -209,7 +290,7 @@ def find_people(model, settings, image, *, box_size=None, scales=(1.0,), thresho
     settings : Settings
     image : ndarray (H, W, 3) uint8
     box_size : float, optional
-        As in `multi_scale_maps`; the settings' if not given.
+        As in `multi_scale_maps`; the settings' if not given or 0.
     scales : sequence of float
     threshold, matching
         See `grouping.group`.
@@ -217,17 +298,21 @@ def find_people(model, settings, image, *, box_size=None, scales=(1.0,), thresho
     Returns
     -------
     people : ndarray (P, K, 3)
-        x, y in px of the picture and score; NaN, NaN, 0 where a keypoint was not found. The surest person first.
+        x, y in px of the picture and score; NaN, NaN, 0 where a keypoint was not detected. The surest person first.
     scores : ndarray (P,)
     """
     maps, fields, stride = multi_scale_maps(model, image, box_size=box_size or settings.box_px, scales=scales)
-    smooth_px = SMOOTH_PX * stride / STRIDE
-    return group(
-        maps, fields, settings.limbs, stride=stride, threshold=threshold, smooth_px=smooth_px, matching=matching
-    )
+    return settings.decode(maps, fields, stride, threshold, matching)
 
 
-def find_one(model, settings, image, *, box_size=None, scales=(1.0,)):
+def find_one(
+    model: "keras.Model",
+    settings: Settings,
+    image: np.ndarray,
+    *,
+    box_size: float | None = None,
+    scales: Sequence[float] = (1.0,),
+) -> np.ndarray:
     """The person of a picture that is known to hold one: the highest peak of each confidence map, without grouping.
 
     Parameters
@@ -242,35 +327,3 @@ def find_one(model, settings, image, *, box_size=None, scales=(1.0,)):
     """
     maps, _, stride = multi_scale_maps(model, image, box_size=box_size or settings.box_px, scales=scales)
     return highest_peaks(maps[None, ..., :-1], stride=stride)[0]
-
-
-def validate(model, settings, stills):
-    """Loss on unseen people and PCK@0.2 of the joints that all networks share; for `training.fit`'s `watch`.
-
-    Parameters
-    ----------
-    model : keras.Model
-        As from `models.openpose.final_maps`.
-    settings : Settings
-    stills : StillSet
-        One person a picture.
-
-    Returns
-    -------
-    dict
-        validation_loss, of the last stage, and validation_pck, as `find_one` reads people.
-    """
-    crops = [settings.crop(still)[0] for still in with_skeleton(stills, settings.keypoints)]
-    images, targets = settings.encode(crops)
-    outputs = model.predict_on_batch(images)
-    loss = sum(float(np.mean((outputs[name] - targets[name]) ** 2)) for name in outputs)
-    points = np.stack([find_one(model, settings, still.image) for still in stills])
-    return {
-        "validation_loss": loss,
-        "validation_pck": float(shared_pck(points, stills, settings.keypoints).pck.iloc[-1]),
-    }
-
-
-def load_network(folder):
-    """Model and settings of a network of notebook 30_train_openpose; see `saved_networks.load_network`."""
-    return saved_networks.load_network(folder, Settings, made_by="30_train_openpose")

@@ -1,30 +1,45 @@
-"""The keypoint networks of papers 001 and 004: one set of settings, from which network, examples and reading follow.
+"""The keypoint networks of papers 001 and 004: one person per crop, as heat maps or as coordinates.
 
-A person's box is cropped from the picture; the network gives heat maps, or coordinates at once; both become points of
-the picture again.
+A person's box is cropped from the picture; what the network gives for the crop becomes points of the picture again.
 """
 
+import json
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from studykit.models.hourglass import hourglass
-from studykit.models.losses import MaskedMeanSquaredError
-from studykit.models.regression_cnn import regression_cnn
-from studykit.models.simple_baseline import STRIDE, simple_baseline
-from studykit.models.vit import vit
-from studykit.pose import saved_networks
+from studykit.files import resolve, write_text
+from studykit.kept import code_digest, kept
 from studykit.pose.codecs import coordinates, heatmaps
+from studykit.pose.codecs.peaks import METHODS
 from studykit.pose.examples.crops import CropSettings, uncrop
+from studykit.pose.network import Family, Network, family, stills_digest
+from studykit.pose.scores.coco import (
+    coco_names,
+    coco_results,
+    coco_scores,
+    coco_truth,
+    detected_stills,
+    image_ids,
+    read_detections,
+)
+from studykit.pose.scores.keypoints import shared_scores
 from studykit.pose.scores.pck import pck, torso_length_px
 from studykit.skeletons import SKELETONS, flip_order
-from studykit.stills import StillSet
+from studykit.stills import StillSet, available_keypoints, with_skeleton
+
+if TYPE_CHECKING:
+    import keras
 
 MODELS = ("regression_cnn", "simple_baseline", "hourglass", "vit")
 
 
+@family("topdown")
 @dataclass(frozen=True)
-class Settings(CropSettings):
+class Settings(Family, CropSettings):
     """Everything that a network, its examples and its reading depend on.
 
     Attributes
@@ -54,7 +69,7 @@ class Settings(CropSettings):
     """
 
     model: str = "simple_baseline"
-    keypoints: tuple = SKELETONS["coco17"].keypoints
+    keypoints: tuple[str, ...] = SKELETONS["coco17"].keypoints
     backbone: str = "resnet18"
     width: int = 32
     head_width: int = 64
@@ -66,57 +81,77 @@ class Settings(CropSettings):
     sigma_px: float = 6.0
     batch_momentum: float = 0.9
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.model not in MODELS:
             raise ValueError(f"model: expected one of {', '.join(MODELS)}, got {self.model!r}")
 
     @property
-    def size(self):
+    def size(self) -> tuple[int, int]:
         """Width and height of the crop, px."""
         return self.crop_width_px, self.crop_height_px
 
     @property
-    def heatmaps(self):
-        """Whether the network gives heat maps; else coordinates."""
+    def heatmaps(self) -> bool:
+        """Whether the network gives heat maps; otherwise coordinates."""
         return self.model != "regression_cnn"
 
-    def build(self, weights=None):
+    def build(self, weights: str | None = None) -> "keras.Model":
         """The network, its weights drawn from Keras's seed, or the backbone's from `weights`."""
+        from studykit.models.hourglass import hourglass
+        from studykit.models.regression_cnn import regression_cnn
+        from studykit.models.simple_baseline import simple_baseline
+        from studykit.models.vit import vit
+
+        count, width, large = len(self.keypoints), self.width, min(self.size) >= 192
         common = {
             "batch_momentum": self.batch_momentum,
             "input_shape": (self.crop_height_px, self.crop_width_px, 3),
         }
-        count, width = len(self.keypoints), self.width
         if self.model == "regression_cnn":
             widths = tuple(width * factor for factor in (1, 2, 4, 8, 8))
             return regression_cnn(count, widths=widths, hidden=self.head_width, dropout=self.dropout, **common)
         if self.model == "hourglass":
-            depth = 4 if min(self.size) >= 192 else 3
-            return hourglass(count, stacks=self.stacks, width=width, depth=depth, **common)
+            return hourglass(count, stacks=self.stacks, width=width, depth=4 if large else 3, **common)
         if self.model == "vit":
-            patch, depth, heads = (16, 12, 6) if min(self.size) >= 192 else (8, 6, 4)
-            return vit(
-                count, patch=patch, width=width, depth=depth, heads=heads, deconvolution=self.head_width, **common
-            )
+            patch, depth, heads = (16, 12, 6) if large else (8, 6, 4)
+            common |= {"deconvolution": self.head_width, "width": width}
+            return vit(count, patch=patch, depth=depth, heads=heads, **common)
         common |= {"deconvolutions": (self.head_width,) * 3, "skip": self.skip, "weights": weights}
         return simple_baseline(count, self.backbone, width=width, **common)
 
-    def losses(self, model):
-        """Squared error over known keypoints, one a output (intermediate supervision)."""
-        return {name: MaskedMeanSquaredError() for name in model.output} if self.heatmaps else MaskedMeanSquaredError()
+    @property
+    def _outputs(self) -> list[str]:
+        """Names of the heat maps, those of the last stage at the end."""
+        stacks = self.stacks if self.model == "hourglass" else 1
+        return [*(f"heatmaps{n}" for n in range(1, stacks)), "heatmaps"]
 
-    def encode(self, stills):
+    @property
+    def losses(self) -> Any:
+        """Squared error over known keypoints, one per output (intermediate supervision)."""
+        from studykit.models.losses import MaskedMeanSquaredError
+
+        if not self.heatmaps:
+            return MaskedMeanSquaredError()
+        return {name: MaskedMeanSquaredError() for name in self._outputs}
+
+    def encode(self, stills: list) -> tuple[np.ndarray, Any]:
         """Stills of the crop's size as the network's inputs and targets."""
         images = np.stack([still.image for still in stills])
         if not self.heatmaps:
             return images, np.stack([coordinates.encode(still.keypoints, *self.size[::-1]) for still in stills])
         width, height = self.size
-        options = {"stride": STRIDE, "sigma_px": self.sigma_px}
-        maps = np.stack([heatmaps.encode(still.keypoints, height, width, **options) for still in stills])
-        names = [f"heatmaps{n}" for n in range(1, self.stacks)] if self.model == "hourglass" else []
-        return images, dict.fromkeys([*names, "heatmaps"], maps)
+        maps = [heatmaps.encode(still.keypoints, height, width, sigma_px=self.sigma_px) for still in stills]
+        return images, dict.fromkeys(self._outputs, np.stack(maps))
 
-    def predict(self, model, images, flip_test=True, method="parabola"):
+    def decode(self, outputs: np.ndarray, method: str = "parabola") -> np.ndarray:
+        """Heat maps, or shares of the crop, as keypoints (N, K, 3); see `predict`."""
+        if self.heatmaps:
+            return heatmaps.decode(outputs, method)
+        return coordinates.decode(outputs, *self.size[::-1])
+
+    def predict(
+        self, model: "keras.Model", images: np.ndarray, flip_test: bool = True, method: str = "parabola"
+    ) -> np.ndarray:
         """Keypoints in crops.
 
         Parameters
@@ -124,7 +159,7 @@ class Settings(CropSettings):
         model : keras.Model
         images : ndarray (N, crop_height_px, crop_width_px, 3)
         flip_test : bool
-            Mean with what the network finds in the mirror image.
+            Average with the keypoints of the mirror image.
         method : str
             Of `peaks.highest_peaks`.
 
@@ -136,31 +171,70 @@ class Settings(CropSettings):
         order = flip_order(self.keypoints)
         found = self._last(model, images)
         mirrored = self._last(model, images[:, :, ::-1]) if flip_test else None
-        if self.heatmaps and flip_test:
-            found = heatmaps.merge_flipped(found, mirrored, order)
-        elif flip_test:
-            found = coordinates.merge_flipped(found, mirrored, order)
+        if flip_test:
+            found = (heatmaps if self.heatmaps else coordinates).merge_flipped(found, mirrored, order)
         return self.decode(found, method)
 
-    def _last(self, model, images):
+    def _last(self, model: "keras.Model", images: np.ndarray) -> np.ndarray:
         """Heat maps of the last stage (N, h, w, K), or shares of the crop (N, K, 2)."""
         outputs = model.predict_on_batch(images)
         return np.asarray(outputs["heatmaps"]) if self.heatmaps else np.asarray(outputs).reshape(len(images), -1, 2)
 
-    def decode(self, outputs, method="parabola"):
-        """Heat maps, or shares of the crop, as keypoints (N, K, 3); see `predict`."""
-        if self.heatmaps:
-            return heatmaps.decode(outputs, method, stride=STRIDE)
-        return coordinates.decode(outputs, *self.size[::-1])
+    def look(self, model: "keras.Model", sets: dict[str, StillSet], batch_size: int = 32) -> dict[str, float]:
+        """Loss and PCK@0.2 of plain crops of the validation people, without a flip test.
+
+        Returns
+        -------
+        dict
+            validation_loss and validation_pck; nothing without validation people.
+        """
+        from studykit.models.losses import MaskedMeanSquaredError
+
+        if "validation" not in sets:
+            return {}
+        crops = [self.crop(still)[0] for still in sets["validation"]]
+        losses, found = [], []
+        for start in range(0, len(crops), batch_size):
+            some = crops[start : start + batch_size]
+            images, targets = self.encode(some + some[:1] * (batch_size - len(some)))  # one size, compiled once
+            outputs = model.predict_on_batch(images)
+            last, target = (outputs["heatmaps"], targets["heatmaps"]) if self.heatmaps else (outputs, targets)
+            last, target = np.asarray(last)[: len(some)], target[: len(some)]
+            losses.append(len(some) * float(MaskedMeanSquaredError()(target, last)))
+            found.append(self.decode(last))
+        truth = np.stack([still.keypoints for still in crops])
+        correct = pck(np.concatenate(found), truth, torso_length_px(truth, self.keypoints), 0.2)
+        return {"validation_loss": sum(losses) / len(crops), "validation_pck": float(correct.pck.iloc[-1])}
 
 
-def predict_stills(model, settings, stills, *, flip_test=True, method="parabola", batch_size=32):
-    """Keypoints of each still's person, who is cropped by his or her box.
+def single_people(sets: dict[str, StillSet], keypoints: tuple[str, ...], most: int = 0) -> dict[str, StillSet]:
+    """Stills by set in memory, with those of some keypoints that the data have; 0, or the most training pictures."""
+    names = available_keypoints(sets["train"], keypoints)
+    chosen = sets | {"train": sets["train"][: most or None]}
+    return {name: in_memory(with_skeleton(stills, names)) for name, stills in chosen.items()}
+
+
+def in_memory(stills: StillSet) -> StillSet:
+    """The stills without masks, their pictures read once."""
+    return StillSet(
+        [replace(still, mask=None) for still in stills], stills.keypoints, stills.participants, stills.scenes
+    )
+
+
+def first_examples(settings: Any, stills: StillSet, schedule: Any, count: int = 4) -> list:
+    """The first random examples of a training."""
+    batches = settings.batches(stills, schedule.batch_size, schedule.seed)
+    return [still for n in range(-(-count // schedule.batch_size)) for still in batches.examples(n)][:count]
+
+
+def predict_stills(
+    network: Network, stills: StillSet, *, flip_test: bool = True, method: str = "parabola", batch_size: int = 32
+) -> np.ndarray:
+    """Keypoints of each still's person, cropped by its box; kept beside the network.
 
     Parameters
     ----------
-    model : keras.Model
-    settings : Settings
+    network : Network
     stills : StillSet
     flip_test, method : see `Settings.predict`
     batch_size : int
@@ -171,52 +245,124 @@ def predict_stills(model, settings, stills, *, flip_test=True, method="parabola"
     ndarray (N, K, 3)
         x, y in px of the still, and confidence.
     """
-    found = []
-    for start in range(0, len(stills), batch_size):
-        some = [settings.crop(stills[n]) for n in range(start, min(start + batch_size, len(stills)))]
-        images = np.zeros((batch_size, settings.crop_height_px, settings.crop_width_px, 3), np.uint8)
-        images[: len(some)] = [still.image for still, _ in some]
-        points = settings.predict(model, images, flip_test, method)[: len(some)]
-        found.append(uncrop(points, np.stack([matrix for _, matrix in some])))
-    return np.concatenate(found)
+    settings = network.settings
+
+    def predict() -> np.ndarray:
+        found = [np.zeros((0, len(settings.keypoints), 3))]
+        for start in range(0, len(stills), batch_size):
+            some = [settings.crop(stills[n]) for n in range(start, min(start + batch_size, len(stills)))]
+            images = np.zeros((batch_size, settings.crop_height_px, settings.crop_width_px, 3), np.uint8)
+            images[: len(some)] = [still.image for still, _ in some]
+            points = settings.predict(network.model, images, flip_test, method)[: len(some)]
+            found.append(uncrop(points, np.stack([matrix for _, matrix in some])))
+        return np.concatenate(found)
+
+    name = f"stills-{stills_digest(stills)[:8]}-{method}{'-flipped' * flip_test}"
+    return network.kept(name, [stills, flip_test, method, batch_size], predict)
 
 
-def validate(model, settings, stills, batch_size=32):
-    """Loss and PCK@0.2 of plain crops, without a flip test; for `training.fit`'s `watch`.
-
-    Parameters
-    ----------
-    model : keras.Model
-    settings : Settings
-    stills : StillSet
+def compare_readings(network: Network, stills: StillSet) -> pd.DataFrame:
+    """Scores of one network read in several ways.
 
     Returns
     -------
-    dict
-        validation_loss and validation_pck.
+    pandas.DataFrame
+        method (see `peaks.highest_peaks`), flip_test, pck, mse, AP.
     """
-    crops = [settings.crop(still)[0] for still in stills]
-    losses, found = [], []
-    for start in range(0, len(crops), batch_size):
-        some = crops[start : start + batch_size]
-        images, targets = settings.encode(some + some[:1] * (batch_size - len(some)))  # one size, compiled once
-        outputs = model.predict_on_batch(images)
-        last, target = (outputs["heatmaps"], targets["heatmaps"]) if settings.heatmaps else (outputs, targets)
-        last, target = np.asarray(last)[: len(some)], target[: len(some)]
-        losses.append(len(some) * float(MaskedMeanSquaredError()(target, last)))
-        found.append(settings.decode(last))
-    truth = np.stack([still.keypoints for still in crops])
-    correct = pck(np.concatenate(found), truth, torso_length_px(truth, settings.keypoints), 0.2)
-    return {"validation_loss": sum(losses) / len(crops), "validation_pck": float(correct.pck.iloc[-1])}
+    rows = []
+    for method in METHODS:
+        for flip_test in (False, True):
+            found = predict_stills(network, stills, flip_test=flip_test, method=method)
+            scores = shared_scores(found, stills, network.settings.keypoints)
+            rows.append({"method": method, "flip_test": flip_test} | {k: scores[k] for k in ("pck", "mse", "AP")})
+    return pd.DataFrame(rows)
 
 
-def in_memory(stills):
-    """The stills without masks, their pictures read once."""
-    return StillSet(
-        [replace(still, mask=None) for still in stills], stills.keypoints, stills.participants, stills.scenes
+def network_cost(network: Network, batch_size: int = 1) -> dict[str, float]:
+    """Parameters, multiply-adds per crop, seconds of training and ms per crop; kept beside the network."""
+
+    def measure() -> dict[str, float]:
+        from studykit.models.cost import ms_per_image, multiply_adds
+
+        width, height = network.settings.size
+        ms = ms_per_image(network.model, (height, width, 3), batch_size=batch_size)
+        return {"multiply_adds": multiply_adds(network.model), "ms_per_image": ms}
+
+    cost = network.kept("cost", [batch_size], measure)
+    return {
+        "parameters": network.parameters,
+        "multiply_adds": cost["multiply_adds"],
+        "training_s": network.seconds,
+        "ms_per_image": cost["ms_per_image"],
+    }
+
+
+def paper_layers(folder: Path) -> pd.DataFrame:
+    """Layers of the regression CNN at the size of paper 004, as from `models.cost.layer_table`; kept."""
+
+    def layers() -> pd.DataFrame:
+        from studykit.models.cost import layer_table
+        from studykit.models.regression_cnn import regression_cnn
+
+        return layer_table(regression_cnn())
+
+    return kept(folder / ".paper_layers.npz", code_digest("models"), layers)
+
+
+def say_training(network: Network, batch_size: int) -> str:
+    """What was trained, at which cost, in words."""
+    settings, history, cost = network.settings, network.history, network_cost(network)
+    backbone = f" on {settings.backbone}" if settings.model == "simple_baseline" else ""
+    return (
+        f"{settings.model}{backbone}: {cost['parameters'] / 1e6:.2f} million parameters, "
+        f"{cost['multiply_adds'] / 1e9:.2f} G multiply-adds per crop of {settings.crop_width_px} x "
+        f"{settings.crop_height_px} px, {history.step.iloc[-1]} steps of {batch_size}, {history.epoch.iloc[-1]:.0f} "
+        f"epochs, {network.seconds:.0f} s."
     )
 
 
-def load_network(folder):
-    """Model and settings of a network of notebook 20_train_keypoints; see `saved_networks.load_network`."""
-    return saved_networks.load_network(folder, Settings, made_by="20_train_keypoints")
+class Scenes(NamedTuple):
+    """What a network detects in scenes of several people, cropped by their boxes.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame or None
+        `coco.COCO_FIGURES`, one row; None without scenes.
+    pictures : list of (title, image, points (K, 3))
+        Of the first four people.
+    keypoints : tuple of str
+        Those that COCO defines.
+    """
+
+    table: pd.DataFrame | None
+    pictures: list
+    keypoints: tuple[str, ...]
+
+
+def score_scenes(network: Network, scenes: StillSet, detections: str = "") -> Scenes:
+    """Scores of people in scenes; writes COCO's `results.json` and `truth.json` beside the network.
+
+    Parameters
+    ----------
+    network : Network
+    scenes : StillSet
+        One still per person; may be empty.
+    detections : path-like
+        Boxes of people, a COCO results file; "": those of the ground truth.
+    """
+    names = network.settings.keypoints
+    scenes, wanted = in_memory(with_skeleton(scenes, names)), coco_names(names)
+    if not len(scenes):
+        return Scenes(None, [], wanted)
+    truth = coco_truth(scenes, wanted)
+    boxed, images, scores = scenes, image_ids(scenes), np.ones(len(scenes))
+    if detections:
+        boxed, images, scores = detected_stills(scenes, read_detections(resolve(detections), truth))
+    people = predict_stills(network, boxed)[:, [names.index(name) for name in wanted]]
+    results = coco_results(images, people, scores * people[..., 2].mean(axis=1), network.folder / "results.json")
+    write_text(network.folder / "truth.json", json.dumps(truth))
+    pictures = [
+        (f"{still.scene}, one of its people", still.image, points)
+        for still, points in zip(boxed[:4], people[:4], strict=True)
+    ]
+    return Scenes(pd.DataFrame([coco_scores(truth, results)]), pictures, wanted)

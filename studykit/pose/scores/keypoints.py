@@ -116,6 +116,30 @@ def in_short(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**scaled)[list(COMPARED)].rename(columns=COMPARED).round(3)
 
 
+def say_detection(name: str, train: StillSet, test: StillSet, scores: pd.DataFrame, joints: pd.DataFrame) -> str:
+    """Conclusion of notebook 20.
+
+    Parameters
+    ----------
+    name : str
+        Of the network.
+    train, test : StillSet
+    scores : pandas.DataFrame
+        One row per stage, from `cascade.score_stages`.
+    joints : pandas.DataFrame
+        PCK by joint of the last stage, from `shared_pck`.
+    """
+    whole, worst = scores.iloc[-1], joints.iloc[:-1].dropna().set_index("keypoint").pck.idxmin()
+    second = ""
+    if len(scores) > 1:
+        second = f" The second stage took PCK@0.2 from {100 * scores.pck[0]:.1f} to {100 * whole.pck:.1f} %."
+    return (
+        f"{name}, trained on {len(train)} pictures of {len(set(train.participants))} people in {whole.training_s:.0f} "
+        f"s, detects {100 * whole.pck:.1f} % of the shared joints of {len(set(test.participants))} unseen people "
+        f"within a fifth of the torso's length; hardest is the {worst}.{second}"
+    )
+
+
 class Predictions(NamedTuple):
     """What the stages of a network detected in the test people: `predictions.npz` of notebook 20.
 
@@ -167,7 +191,7 @@ def coco_table(folder: str | Path, published: pd.Series) -> pd.DataFrame:
     folder : path-like
         Each run has `results.json` and `truth.json`.
     published : pandas.Series
-        `coco.COCO_FIGURES` of paper 001, 0 to 1, by name.
+        `coco.COCO_FIGURES` of paper 001, 0 to 1, in this order.
 
     Returns
     -------
@@ -175,7 +199,8 @@ def coco_table(folder: str | Path, published: pd.Series) -> pd.DataFrame:
         network and `coco.COCO_FIGURES`; the last row is "paper 001".
     """
     rows = [{"network": name} | coco_scores(*files) for name, files in _scored(folder).items()]
-    return pd.DataFrame([*rows, {"network": "paper 001"} | dict(published)], columns=["network", *COCO_FIGURES])
+    rows.append({"network": "paper 001"} | dict(zip(COCO_FIGURES, published, strict=True)))
+    return pd.DataFrame(rows, columns=["network", *COCO_FIGURES])
 
 
 def coco_curves(folder: str | Path) -> dict[str, pd.DataFrame]:

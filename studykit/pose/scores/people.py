@@ -1,6 +1,5 @@
 """Scores of networks that detect everybody in a picture: single people beside the other networks, and scenes."""
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -112,36 +111,38 @@ def scene_scores(
     return coco_scores(coco_truth(stills, names), results) | {"people_per_person": len(people) / len(stills)}
 
 
+def scene_table(scores: dict[str, float]) -> pd.DataFrame | None:
+    """`scene_scores` as a table; None without scenes."""
+    return None if np.isnan(scores["AP"]) else pd.DataFrame([scores])
+
+
 def say_training(
-    variant: str,
+    name: str,
     train: StillSet,
     test: StillSet,
-    seconds: float,
     scores: pd.Series,
     joints: pd.DataFrame,
-    scenes_ap: float | None,
+    scenes_ap: float,
 ) -> str:
     """Conclusion of notebook 30.
 
     Parameters
     ----------
-    variant : str
-        Name of the network.
+    name : str
+        Of the network.
     train, test : StillSet
-    seconds : float
-        Of the training.
     scores : pandas.Series
-        From `single_scores`.
+        training_s and what `single_scores` gives.
     joints : pandas.DataFrame
         PCK of all keypoints, from `keypoints.shared_pck`.
-    scenes_ap : float or None
-        Average precision in scenes, None without scenes.
+    scenes_ap : float
+        Average precision in scenes, NaN without scenes.
     """
     every = joints.set_index("keypoint").pck
-    scenes = "" if scenes_ap is None else f" In scenes of several people the average precision is {scenes_ap:.2f}."
+    scenes = "" if np.isnan(scenes_ap) else f" In scenes of several people the average precision is {scenes_ap:.2f}."
     return (
-        f"{variant}, trained on {len(train)} pictures in {seconds:.0f} s, detects {100 * every['all']:.1f} % of all "
-        f"keypoints of {len(set(test.participants))} unseen people within a fifth of the torso's length, "
+        f"{name}, trained on {len(train)} pictures in {scores.training_s:.0f} s, detects {100 * every['all']:.1f} % of "
+        f"all keypoints of {len(set(test.participants))} unseen people within a fifth of the torso's length, "
         f"{100 * scores.pck:.1f} % of the twelve joints that all networks share; hardest is the "
         f"{every.drop('all').dropna().idxmin()}. Grouping, which does not know that there is one person, leaves "
         f"{100 * scores.pck_grouped:.1f} %.{scenes}"
@@ -179,43 +180,3 @@ def say_scales(comparison: pd.DataFrame, network: str, cost: pd.DataFrame) -> st
 def slowest_to_fastest(cost: pd.DataFrame) -> float:
     """Ratio of the longest to the shortest `ms_per_image`; NaN of an empty table."""
     return cost.ms_per_image.max() / cost.ms_per_image.min() if len(cost) else np.nan
-
-
-def measure(find, find_one, singles, scenes, keypoints):
-    """What a way to find people brings, and what it costs.
-
-    Parameters
-    ----------
-    find : callable
-        ``find(image) -> (people (P, K, 3), scores (P,))``, such as `openpose_network.find_people` at some scales.
-    find_one : callable
-        ``find_one(image) -> (K, 3)``, such as `openpose_network.find_one`.
-    singles, scenes : StillSet
-        Test pictures of one person, and of several (a still a person), which may be empty.
-    keypoints : sequence of str
-        Of the people found.
-
-    Returns
-    -------
-    dict
-        pck and pck_grouped (see `single_scores`), ap (the same joints, scenes), people_per_person and ms_per_image
-        (network and reading, median).
-    """
-    images = [still.image for still in singles] + [scenes[numbers[0]].image for numbers in scenes.by_scene()]
-    found, times = [], []
-    for image in images:
-        start = time.perf_counter()
-        found.append(find(image))
-        times.append(time.perf_counter() - start)
-    alone = np.stack([find_one(still.image) for still in singles])
-    single = single_scores(alone, found[: len(singles)], singles, keypoints)
-    crowd = {"AP": np.nan, "people_per_person": np.nan}
-    if len(scenes):
-        crowd = scene_scores(found[len(singles) :], scenes, keypoints)
-    return {
-        "pck": single["pck"],
-        "pck_grouped": single["pck_grouped"],
-        "ap": crowd["AP"],
-        "people_per_person": crowd["people_per_person"],
-        "ms_per_image": 1000 * np.median(times),
-    }
