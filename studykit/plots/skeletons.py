@@ -41,7 +41,7 @@ def draw_skeleton(
     ----------
     ax : matplotlib Axes
     points : ndarray (K, 2) or (K, 3)
-        x and y, px, and visibility or confidence. Left out where a coordinate is NaN or the third value 0.
+        x and y, px, and visibility or confidence. Left out where a coordinate is NaN or the third value not above 0.
     keypoints : sequence of str
         Canonical names.
     colour : str, optional
@@ -71,9 +71,9 @@ def draw_skeleton(
 
 
 def _known(points: np.ndarray) -> np.ndarray:
-    """x and y (K, 2), NaN where the visibility or confidence is 0."""
+    """x and y (K, 2), NaN where the visibility or confidence is not above 0."""
     points = np.array(points, dtype=float)
-    points[(points[:, 2:] == 0).any(axis=1), :2] = np.nan
+    points[(points[:, 2:] <= 0).any(axis=1), :2] = np.nan
     return points[:, :2]
 
 
