@@ -16,6 +16,7 @@ import time
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -28,8 +29,9 @@ if multiprocessing.parent_process() is None:
     from studykit.files import resolve
     from studykit.gaitlab import simulate_study
     from studykit.models.backbones import RESNET_BLOCKS
+    from studykit.pose.network import load
     from studykit.pose.prediction import predict_frames
-    from studykit.pose.views import Settings, load_network
+    from studykit.pose.views import Settings, predictor
     from studykit.video import read_frames
 
 WARM_UP = 16  # frames, so that no row pays for building its graph
@@ -43,31 +45,32 @@ def main():
     folder = resolve(options.network)
     trained = (folder / "model.keras").is_file()
     if trained:
-        predictor, settings = load_network(folder)
+        network = load(folder, made_by="40_train_views")
     else:
-        settings = Settings()
-        predictor = replace(settings.predictor(settings.build()), crop=None)
+        untrained = {"settings": Settings(), "model": Settings().build(), "name": "random weights", "asked": list}
+        network = SimpleNamespace(**untrained)
         print(f"{folder}: no trained network; random weights on whole frames")
     with tempfile.TemporaryDirectory() as place:
         simulate_study(place, participants=1, trials=1, seconds=options.seconds, seed=7, progress=False)
         video = next(Path(place).glob("videos/*R2L*.mp4"))
-        rows, found = measure(predictor, settings, video)
+        rows, found = measure(predictor(network, dynamic_crop=trained), network.settings, video)
     report(rows, found, trained)
 
 
-def measure(predictor, settings, video):
-    whole = replace(predictor, crop=None)
+def measure(ours, settings, video):
+    whole = replace(ours, crop=None)
     ways = {
         "model.predict, frame by frame": (whole, lambda: loop(model_predict(whole), whole, video)),
         "predict.py, whole frames": (whole, lambda: stream(whole, video)),
-        "predict.py": (predictor, lambda: stream(predictor, video)),
+        "predict.py": (ours, lambda: stream(ours, video)),
     }
     if find_spec("torch"):
-        twin = TorchTwin(predictor.model, settings)
-        check_twin(predictor.model, twin)
-        torch_whole = replace(whole, model=twin)
+        twin = TorchTwin(ours.network.model, settings)
+        check_twin(ours.network.model, twin)
+        network = SimpleNamespace(model=twin)
+        torch_whole = replace(whole, network=network)
         ways["PyTorch, frame by frame"] = (torch_whole, lambda: loop(torch_whole, torch_whole, video))
-        ways["PyTorch inside predict.py"] = (None, lambda: stream(replace(predictor, model=twin), video))
+        ways["PyTorch inside predict.py"] = (None, lambda: stream(replace(ours, network=network), video))
     else:
         print("PyTorch is not installed; how to add it stands at the head of this file")
     rows, found = {}, {}
@@ -110,7 +113,7 @@ class Plain:
 
 
 def model_predict(predictor):
-    return replace(predictor, model=Plain(predictor.model))
+    return replace(predictor, network=SimpleNamespace(model=Plain(predictor.network.model)))
 
 
 class TorchTwin:

@@ -12,9 +12,9 @@ import os
 import resource
 import sys
 import tempfile
-from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -24,12 +24,13 @@ FPS, TIMES = 25, 4
 def peak_gb(video):
     """Largest memory of this process once it has found the keypoints of a video, GB; and its number of frames."""
     from studykit.pose.prediction import predict_frames
-    from studykit.pose.views import Settings
+    from studykit.pose.views import Settings, predictor
     from studykit.video import read_frames
 
     settings = Settings()
-    predictor = replace(settings.predictor(settings.build()), crop=None)
-    frames = sum(len(points) for points in predict_frames(predictor, read_frames(video), batch_size=8))
+    untrained = {"settings": settings, "model": settings.build(), "name": "random weights", "asked": list}
+    whole = predictor(SimpleNamespace(**untrained), dynamic_crop=False)
+    frames = sum(len(points) for points in predict_frames(whole, read_frames(video), batch_size=8))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, frames
 
 

@@ -2,6 +2,8 @@
 
 import threading
 import tracemalloc
+from dataclasses import replace
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -9,19 +11,19 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from studykit.gait.views import mirror, mirror_frame
+from studykit.gait.views import mirror
 from studykit.pose.codecs import score_maps
+from studykit.pose.examples.batches import ahead
 from studykit.pose.prediction import (
     Predictor,
-    ahead,
-    cut_off,
     person_centre,
     predict_frames,
     predict_study,
     predict_video,
 )
+from studykit.pose.tracked import confidence_table, frames_per_s, moments, walks_to_show
 from studykit.skeletons import SKELETONS
-from studykit.study import recording_name
+from studykit.study import recordings
 from studykit.tracks import load_tracks
 from studykit.video import write_video
 
@@ -44,13 +46,17 @@ def dot_network(gain=40.0, bias=0.0):
     return model
 
 
+def named(model):
+    return SimpleNamespace(model=model, name=model.name)
+
+
 def decode(scores):
     return score_maps.decode(scores, np.zeros((*scores.shape[:3], 12), np.float32))
 
 
 @pytest.fixture(scope="module")
 def dots():
-    return Predictor(dot_network(), NAMES, decode, scale=0.5, crop=(112, 112), multiple=8)
+    return Predictor(named(dot_network()), NAMES, decode, key="one", scale=0.5, crop=(112, 112), multiple=8)
 
 
 def dots_at(n, step_px=4.0, enters=0):
@@ -90,7 +96,7 @@ def test_crop_follows_and_finds_what_whole_frames_find(dots, step_px):
     count = 20
     cropped = found_in(dots, walk_of_dots(count, step_px))
     error = np.linalg.norm(cropped[..., :2] - truth_of_dots(count, step_px), axis=-1)
-    everywhere = found_in(Predictor(dots.model, NAMES, decode, 0.5, None, 8), walk_of_dots(count, step_px))
+    everywhere = found_in(Predictor(dots.network, NAMES, decode, 0.5, None, 8), walk_of_dots(count, step_px))
     assert error.max() < 8  # half a cell of the network, 16 px of the frame
     whole_error = np.linalg.norm(everywhere[..., :2] - truth_of_dots(count, step_px), axis=-1)
     assert error.mean() < whole_error.mean() + 0.5
@@ -106,7 +112,7 @@ def test_person_who_enters_late_is_found(dots):
 
 def test_network_that_is_never_sure_is_followed_too(dots):
     # As after a short training: right places, confidences below one half.
-    shy = Predictor(dot_network(gain=6.0, bias=-4.4), NAMES, decode, scale=0.5, crop=(112, 112), multiple=8)
+    shy = Predictor(named(dot_network(gain=6.0, bias=-4.4)), NAMES, decode, scale=0.5, crop=(112, 112), multiple=8)
     found = found_in(shy, walk_of_dots(20))
     assert found[..., 2].min() > 0.1 and found[..., 2].max() < 0.5
     assert np.linalg.norm(found[..., :2] - truth_of_dots(20), axis=-1).max() < 8
@@ -121,7 +127,7 @@ def test_person_is_where_most_of_the_keypoints_are():
 
 
 def test_batches_do_not_change_what_is_found(dots):
-    everywhere = Predictor(dots.model, NAMES, decode, 0.5, None, 8)
+    everywhere = Predictor(dots.network, NAMES, decode, 0.5, None, 8)
     one, many = (found_in(everywhere, walk_of_dots(20), batch_size=n) for n in (1, 7))
     np.testing.assert_allclose(one, many, atol=1e-3)
 
@@ -129,7 +135,7 @@ def test_batches_do_not_change_what_is_found(dots):
 def test_predicting_on_the_mirror_image_equals_mirroring(dots, video, tmp_path):
     # Lossless, so that both videos hold the very same pixels.
     frames = list(walk_of_dots(12))
-    for name, images in (("there", frames), ("back", [mirror_frame(f) for f in frames])):
+    for name, images in (("there", frames), ("back", [np.ascontiguousarray(f[:, ::-1]) for f in frames])):
         write_video(images, tmp_path / f"{name}.mp4", 25, quality=0)
     there = predict_video(dots, tmp_path / "there.mp4")
     back = predict_video(dots, tmp_path / "back.mp4", flip=True)
@@ -146,20 +152,11 @@ def test_tracks_tell_rate_size_and_source(dots, video):
     assert tracks.attrs["source_file"] == "dots.mp4"
 
 
-def test_cut_off_removes_the_unsure_only(dots, video):
-    tracks = predict_video(dots, video)
-    tracks["confidence"][3, 2, 0] = 0.59
-    cut = cut_off(tracks, 0.6)
-    gone = np.isnan(cut.position.values).all(axis=1)[..., 0]
-    np.testing.assert_array_equal(gone, tracks.confidence.values[..., 0] < 0.6)
-    assert gone[3, 2]
-
-
 @pytest.fixture
 def study(video, tmp_path):
     """Two views of one trial: one walks to the left, the other, mirrored, to the right."""
     opposite = tmp_path / "opposite.mp4"
-    write_video((mirror_frame(f) for f in walk_of_dots()), opposite, 25, quality=1)
+    write_video((np.ascontiguousarray(f[:, ::-1]) for f in walk_of_dots()), opposite, 25, quality=1)
     common = {"participant": "sub-01", "sex": "", "trial": 1, "fps": 25.0, "mirrored": False, "tracks": ""}
     rows = [{"direction": "R2L", "view": "C1", "video": str(video)}]
     rows += [{"direction": "L2R", "view": "C3", "video": str(opposite)}]
@@ -168,21 +165,40 @@ def study(video, tmp_path):
 
 def test_study_is_resumed_where_it_was_stopped(dots, study, tmp_path):
     folder = tmp_path / "tracks"
-    first = predict_study(dots, study, folder, key="one", progress=False)
-    assert first.seconds.notna().all() and list(first.frames) == [24, 24]
-    names = [recording_name(row) for row in study.itertuples()]
+    first = predict_study(dots, study, folder, progress=False)
+    assert first.predicted.all() and list(first.frames) == [24, 24]
+    names = [recording.name for recording in recordings(study)]
     before = load_tracks(folder / f"{names[1]}.nc")
     assert before.attrs["near_side"] == "right"
     error = before.position.isel(individuals=0, space=0).values - (WIDTH - 1 - truth_of_dots()[..., 0])
     assert np.abs(error).max() < 8
     (folder / f"{names[1]}.nc").unlink()
     (folder / "sub-99_trial-1_dir-R2L_cam-C1.nc").write_text("of an earlier study")
-    again = predict_study(dots, study, folder, key="one", progress=False)
-    assert again.seconds.isna().tolist() == [True, False]
+    again = predict_study(dots, study, folder, progress=False)
+    assert again.predicted.tolist() == [False, True] and again.seconds[0] == first.seconds[0]
+    assert frames_per_s(again) == pytest.approx(48 / again.seconds.sum())
     assert load_tracks(folder / f"{names[1]}.nc").identical(before)
-    assert sorted(path.stem for path in folder.iterdir()) == sorted(names)
-    other = predict_study(dots, study, folder, key="another network", progress=False)
-    assert other.seconds.notna().all()
+    assert sorted(path.stem for path in folder.glob("*.nc")) == sorted(names)
+    other = predict_study(replace(dots, key="another network"), study, folder, progress=False)
+    assert other.predicted.all()
+
+
+def test_a_walk_is_shown_in_all_its_views(dots, study, tmp_path):
+    both = pd.concat([study, study.assign(participant="sub-02", trial=3)])
+    predict_study(dots, both, tmp_path, progress=False)
+    walks = walks_to_show(both, seen=["sub-01"])
+    assert [[one.name for one in views] for views in walks] == [
+        [f"{who}_dir-{way}_cam-{view}" for way, view in (("R2L", "C1"), ("L2R", "C3"))]
+        for who in ("sub-02_trial-3", "sub-01_trial-1")
+    ]
+    pictures = moments(walks[0], tmp_path, shares=(0, 1))
+    assert [title for title, _, _ in pictures] == ["C1, 0.00 s", "C1, 0.92 s", "C3, 0.00 s", "C3, 0.92 s"]
+    for title, frame, points in pictures[:2]:
+        wanted = truth_of_dots()[0 if "0.00" in title else -1]
+        assert frame.shape == (HEIGHT, WIDTH, 3) and np.abs(points[:, :2] - wanted).max() < 8
+    table = confidence_table(both, tmp_path, NAMES, p_cutoff=0.5)
+    assert list(table) == ["view", *NAMES, "not_highest_percent"] and list(table.view) == ["C1", "C3"]
+    assert table[list(NAMES)].eq(100).all(axis=None) and table.not_highest_percent.eq(0).all()
 
 
 def test_faulty_videos_are_all_named_before_any_work(dots, study, tmp_path):

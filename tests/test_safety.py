@@ -18,8 +18,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from studykit.pose.saved_networks import load_network
-from studykit.pose.views import Settings
+from studykit.pose.training import load_model
 from studykit.site.notebooks import notebook_page
 from studykit.site.wording import table_html
 
@@ -70,9 +69,8 @@ def test_the_rule_sees_what_it_looks_for():
 def test_a_model_with_code_in_it_is_not_loaded(tmp_path):
     layers = [keras.layers.Input((2,)), keras.layers.Lambda(lambda x: x + 1)]
     keras.Sequential(layers).save(tmp_path / "model.keras")
-    (tmp_path / "settings.json").write_text("{}")
     with pytest.raises(ValueError, match=r"(?i)lambda.*unsafe|safe_mode"):
-        load_network(tmp_path, Settings, made_by="40_train_views")
+        load_model(tmp_path / "model.keras")
 
 
 def test_arrays_of_objects_are_not_loaded(tmp_path):

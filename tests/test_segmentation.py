@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from studykit.gaitlab import simulate_stills
-from studykit.pose.examples.buckets import Buckets
+from studykit.pose.examples.batches import Buckets
 from studykit.pose.network import Schedule, load, train
 from studykit.pose.scores.masks import best_to_worst, dice, judge, keep_judged, pck_table, score_sets
 from studykit.pose.segmentation import Settings, evenly, predict, prepare, prepare_sets, score

@@ -1,7 +1,7 @@
 """Poses drawn on frames: videos to look through."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +11,9 @@ import xarray as xr
 
 from studykit.plots.skeletons import limbs_of
 from studykit.plots.style import keypoint_colour
+from studykit.pose.tracked import track_points
+from studykit.study import Recording
+from studykit.tracks import load_tracks
 from studykit.video import probe, read_frames, write_video
 
 
@@ -80,6 +83,26 @@ def write_overlay(
     return write_video(frames, path, first.fps, quality=quality)
 
 
+def write_overlays(
+    walks: Iterable[Sequence[Recording]], tracks: Path | str, folder: Path | str, *, p_cutoff: float = 0.6
+) -> str:
+    """A video of each walk in all its views, `<walk>.mp4`, and a sentence that names them.
+
+    Parameters
+    ----------
+    walks : iterable of sequence of Recording
+    tracks : path-like
+        Folder of `prediction.predict_study`.
+    folder : path-like
+    """
+    names = []
+    for views in walks:
+        videos = {one.view: (one.video, load_tracks(Path(tracks) / f"{one.name}.nc")) for one in views}
+        names.append(f"{views[0].walk}.mp4")
+        write_overlay(videos, Path(folder) / names[-1], p_cutoff=p_cutoff)
+    return "".join(f"Overlay video of both views: `videos/{name}`, in the folder of the reports.\n\n" for name in names)
+
+
 def _stacked(images: Sequence[np.ndarray]) -> np.ndarray:
     """Images of any size one above the other on black, even sizes as the encoder wants them."""
     width = max(image.shape[1] for image in images)
@@ -101,10 +124,3 @@ def _drawn(video: str | Path, tracks: xr.Dataset, name: str, scale: float, p_cut
         text = f"{name}  {number / tracks.attrs['fps']:.2f} s"
         cv2.putText(image, text, (10, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
         yield image
-
-
-def track_points(tracks: xr.Dataset) -> np.ndarray:
-    """x, y and confidence of the first individual, (time, K, 3)."""
-    one = tracks.isel(individuals=0)
-    position = one.position.transpose("time", "keypoints", "space").values
-    return np.concatenate([position, one.confidence.transpose("time", "keypoints").values[..., None]], axis=-1)

@@ -25,7 +25,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from importlib import import_module
@@ -54,7 +54,7 @@ class Family:
 
     family: ClassVar[str]
 
-    def batches(self, stills: StillSet, batch_size: int, seed: int) -> Sequence:
+    def batches(self, stills: StillSet, batch_size: int, seed: int) -> Batches:
         """Training batches without end: batch n depends on `seed` and n alone; a pass over the stills is `len`."""
         return Batches(stills, self.encode, batch_size, augmentation=self.augmentation(), seed=seed)
 
@@ -183,9 +183,12 @@ class Network:
         make : callable
             Gives arrays, tables, numbers, lists or dicts of them; see `studykit.kept.kept`. It is what loads `model`.
         """
-        known = [self.key, code_digest(*CODE), backend(), _told(depends)]
         # Hidden: what another notebook asks does not change the results of the one that trained the network.
-        return kept(self.folder / "kept" / f".{name}.npz", known, make)
+        return kept(self.folder / "kept" / f".{name}.npz", self.asked(depends), make)
+
+    def asked(self, depends: Any) -> list:
+        """What an answer depends on: the network, the code, Keras's backend, and what was asked."""
+        return [self.key, code_digest(*CODE), backend(), _told(depends)]
 
 
 def train(

@@ -1,4 +1,4 @@
-"""Video to tracks with any network that finds keypoints: streamed, batched, in constant memory, resumable.
+"""Video to tracks with any network that detects keypoints: streamed, batched, in constant memory, resumable.
 
 One compiled graph runs on batches of frames while a thread decodes the next ones. With dynamic cropping only the
 surroundings of the person go through the network: the whole frame is searched at the start and whenever the person is
@@ -6,12 +6,10 @@ lost, and then the crop follows the walk. Where the network offers several candi
 decides between them (`limb_paths`).
 """
 
-import os
-import queue
-import threading
+import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,36 +17,38 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from tqdm.auto import tqdm
 
-from studykit.files import file_digest
-from studykit.gait.views import mirror_frame
+from studykit.files import file_digest, read_json, write_text
+from studykit.pose.examples.batches import ahead
 from studykit.pose.limb_paths import choose_path
 from studykit.stills import warp_image
-from studykit.study import near_side, recording_name, trial_name
+from studykit.study import Recording, recordings
 from studykit.tracks import build_tracks, load_tracks, log_step, save_tracks
 from studykit.video import check_equal_length, probe, read_frames
 
 _SURE = 0.5  # share of the frame's best confidence from which a keypoint helps to place the crop
 _ANYBODY = 0.1  # best confidence below which a frame counts as empty; a network trained briefly is never sure
 _MEMORY = 8  # frames from which the crop's motion is extrapolated
+_TIMES = ".seconds.json"  # beside the tracks
 _OFF_CENTRE = 0.2  # how far from the crop's centre the person may be before the frame is done again, share of the crop
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network that finds the keypoints of one person, and how to ask it.
+    """A network that detects the keypoints of one person, and how to ask it.
 
     Attributes
     ----------
-    model : keras.Model
-        (N, H, W, 3) RGB 0 to 255 -> maps.
+    network : network.Network
+        Or whatever has a `name` and a Keras `model`: (N, H, W, 3) RGB 0 to 255 -> maps.
     keypoints : tuple of str
     decode : callable
         ``decode(maps) -> (N, C, K, 3)``: x, y in px of the network's image, and confidence 0 to 1, of C candidates,
         the most probable first.
     scale : float
-        Network px a px of the frame.
+        Network px per px of the frame.
     crop : tuple (width, height) or None
         Size of the crops, network px; None: the network always sees whole frames.
     multiple : int
@@ -58,31 +58,34 @@ class Predictor:
         around one labelled leg tells it which leg to find, and a crop placed by a mistake then repeats the mistake.
     limbs : tuple of (str, str)
         Keypoints whose distance hardly changes, by which `limb_paths` chooses between candidates.
+    key : str
+        Fingerprint of all that an answer depends on beside the video.
     """
 
-    model: Any
-    keypoints: tuple
-    decode: Callable
+    network: Any
+    keypoints: tuple[str, ...]
+    decode: Callable[[Any], np.ndarray]
     scale: float = 1.0
-    crop: tuple | None = None
+    crop: tuple[int, int] | None = None
     multiple: int = 32
     anchor: str | None = None
-    limbs: tuple = ()
+    limbs: tuple[tuple[str, str], ...] = ()
+    key: str = ""
 
     @property
-    def reach(self):
+    def reach(self) -> np.ndarray:
         """How far from the middle of a crop its edges are, px of the frame, (2,)."""
         return np.array(self.crop) / 2 / self.scale
 
-    def centre(self, found):
-        """Where crops of these keypoints (N, C, K, 3) belong, (N, 2), px; NaN where nobody is found."""
+    def centre(self, found: np.ndarray) -> np.ndarray:
+        """Where crops of these keypoints (N, C, K, 3) belong, (N, 2), px; NaN where no one is detected."""
         best = found[:, 0]
         centres = person_centre(best, self.reach)
         if self.anchor is None:
             return centres
         return np.where(np.isnan(centres), np.nan, best[:, self.keypoints.index(self.anchor), :2])
 
-    def around(self, frames, centres):
+    def around(self, frames: Sequence[np.ndarray], centres: np.ndarray) -> np.ndarray:
         """Keypoints (N, C, K, 3) in px of the frames, looked for in crops around centres (N, 2)."""
         width, height = self.crop
         corners = (np.array([width, height]) - 1) / 2 - self.scale * np.asarray(centres)
@@ -92,7 +95,7 @@ class Predictor:
         ]
         return self._ask(np.stack(images), corners)
 
-    def whole(self, frames):
+    def whole(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """Keypoints (N, C, K, 3) in px of the frames, looked for everywhere."""
         rows, columns = frames[0].shape[:2]
         width, height = (-(-round(n * self.scale) // self.multiple) * self.multiple for n in (columns, rows))
@@ -100,14 +103,14 @@ class Predictor:
         images = np.stack([warp_image(frame, matrix, width, height) for frame in frames])
         return self._ask(images, np.zeros((len(frames), 2)))
 
-    def _ask(self, images, corners):
+    def _ask(self, images: np.ndarray, corners: np.ndarray) -> np.ndarray:
         # predict_on_batch runs the compiled graph; model.predict would build a pipeline around each call.
-        found = np.array(self.decode(self.model.predict_on_batch(images)), dtype=float)
+        found = np.array(self.decode(self.network.model.predict_on_batch(images)), dtype=float)
         found[..., :2] = (found[..., :2] - corners[:, None, None]) / self.scale
         return found
 
 
-def predict_frames(predictor, frames, *, batch_size=8):
+def predict_frames(predictor: Predictor, frames: Iterable[np.ndarray], *, batch_size: int = 8) -> Iterator[np.ndarray]:
     """Keypoints in a stream of frames.
 
     Parameters
@@ -135,7 +138,9 @@ def predict_frames(predictor, frames, *, batch_size=8):
         number += len(chunk)
 
 
-def _follow(predictor, chunk, expected):
+def _follow(
+    predictor: Predictor, chunk: list[np.ndarray], expected: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints in crops where the person is expected; frames where that fails are searched as a whole."""
     if expected is None:
         expected = _search(predictor, chunk)
@@ -152,7 +157,7 @@ def _follow(predictor, chunk, expected):
     return found, centres
 
 
-def _search(predictor, frames):
+def _search(predictor: Predictor, frames: list[np.ndarray]) -> np.ndarray:
     """Centres (N, 2) of the person: looked for in the first and the last whole frame, on a line between them."""
     ends = sorted({0, len(frames) - 1})
     found = np.concatenate([predictor.whole([frames[i]]) for i in ends])
@@ -165,7 +170,7 @@ def _search(predictor, frames):
     return np.stack([np.interp(at, np.array(ends)[good], centres[good, axis]) for axis in (0, 1)], axis=1)
 
 
-def person_centre(found, reach=np.inf):
+def person_centre(found: np.ndarray, reach: float | np.ndarray = np.inf) -> np.ndarray:
     """Centre of the box around the keypoints that are sure, as sure goes in their frame.
 
     Parameters
@@ -190,7 +195,7 @@ def person_centre(found, reach=np.inf):
     return centres
 
 
-def _extrapolate(path, numbers):
+def _extrapolate(path: Sequence[tuple[int, np.ndarray]], numbers: np.ndarray) -> np.ndarray | None:
     """Where the person should be, from a straight line through the last frames; None if too few are known."""
     if len(path) < _MEMORY // 2 or numbers[0] - path[-1][0] > _MEMORY:
         return None
@@ -199,7 +204,15 @@ def _extrapolate(path, numbers):
     return (numbers - numbers[0])[:, None] * lines[0] + lines[1]
 
 
-def predict_video(predictor, path, *, flip=False, batch_size=8, mirrored=False, on_frames=None):
+def predict_video(
+    predictor: Predictor,
+    path: Path | str,
+    *,
+    flip: bool = False,
+    batch_size: int = 8,
+    mirrored: bool = False,
+    on_frames: Callable[[int], Any] = lambda count: None,
+) -> xr.Dataset:
     """Tracks of one video, in px of its stored frames.
 
     Parameters
@@ -228,12 +241,11 @@ def predict_video(predictor, path, *, flip=False, batch_size=8, mirrored=False, 
     """
     info = probe(path)
     stream = read_frames(path)
-    frames = ahead(map(mirror_frame, stream) if flip else stream, 2 * batch_size)
+    frames = ahead((np.ascontiguousarray(frame[:, ::-1]) for frame in stream) if flip else stream, 2 * batch_size)
     found = []
     for points in predict_frames(predictor, frames, batch_size=batch_size):
         found.append(points)
-        if on_frames is not None:
-            on_frames(len(points))
+        on_frames(len(points))
     candidates = np.concatenate(found).astype(np.float32).astype(float)
     limbs = [tuple(map(predictor.keypoints.index, limb)) for limb in predictor.limbs]
     chosen = choose_path(candidates, limbs, info.fps)
@@ -247,7 +259,7 @@ def predict_video(predictor, path, *, flip=False, batch_size=8, mirrored=False, 
         info.fps,
         width_px=info.width_px,
         height_px=info.height_px,
-        source_software=f"studykit {predictor.model.name}",
+        source_software=f"studykit {predictor.network.name}",
         source_file=Path(path).name,
         mirrored=mirrored,
     )
@@ -255,7 +267,9 @@ def predict_video(predictor, path, *, flip=False, batch_size=8, mirrored=False, 
     return log_step(tracks, "predicted on the mirror image, mapped back" if flip else "predicted")
 
 
-def predict_study(predictor, study, folder, *, key="", batch_size=8, progress=True):
+def predict_study(
+    predictor: Predictor, study: pd.DataFrame, folder: Path | str, *, batch_size: int = 8, progress: bool = True
+) -> pd.DataFrame:
     """Tracks of every recording that has a video; each L2R recording is shown mirrored.
 
     Parameters
@@ -264,10 +278,8 @@ def predict_study(predictor, study, folder, *, key="", batch_size=8, progress=Tr
     study : pandas.DataFrame
         Study table.
     folder : path-like
-        Gets `<recording>.nc`; files made by the same network (`key`) from the same video are kept, so that a run that
-        was stopped goes on.
-    key : str
-        Says which network it is.
+        Gets `<recording>.nc`; files made by the same network (`Predictor.key`) from the same video are kept, so that
+        a run that was stopped goes on.
     batch_size : int
     progress : bool
         Show a progress bar.
@@ -275,7 +287,8 @@ def predict_study(predictor, study, folder, *, key="", batch_size=8, progress=Tr
     Returns
     -------
     pandas.DataFrame
-        recording, frames, seconds (NaN where the file was kept).
+        recording, frames, seconds (that the prediction took when it was made; NaN where that is unknown), predicted
+        (False where the file was kept).
 
     Raises
     ------
@@ -283,49 +296,48 @@ def predict_study(predictor, study, folder, *, key="", batch_size=8, progress=Tr
         Naming every video that is faulty or that does not fit its twin view, before any work.
     """
     folder = Path(folder)
-    recordings = [row for row in study.itertuples() if row.video]
-    frames = check_videos(recordings)
+    filmed = [recording for recording in recordings(study) if recording.video]
+    frames = check_videos(filmed)
+    times = folder / _TIMES
+    seconds = read_json(times, "delete it") if times.is_file() else {}
     rows = []
     with tqdm(total=sum(frames.values()), desc="predict", unit="frame", disable=not progress) as bar:
-        for recording in recordings:
-            name = recording_name(recording)
-            target, mark = folder / f"{name}.nc", f"{key} {file_digest(Path(recording.video))}"
-            start = time.perf_counter()
-            if _made_by(target) == mark:
+        for recording in filmed:
+            name = recording.name
+            target, mark = folder / f"{name}.nc", f"{predictor.key} {file_digest(recording.video)}"
+            made = _made_by(target) != mark
+            if made:
+                start = time.perf_counter()
+                how = {"flip": recording.direction == "L2R", "mirrored": bool(recording.mirrored)}
+                tracks = predict_video(predictor, recording.video, batch_size=batch_size, on_frames=bar.update, **how)
+                save_tracks(tracks.assign_attrs(near_side=recording.near_side, made_by=mark), target)
+                seconds[name] = time.perf_counter() - start
+                write_text(times, json.dumps(seconds, indent=1) + "\n")
+            else:
                 bar.update(frames[name])
-                rows.append((name, frames[name], np.nan))
-                continue
-            flip = recording.direction == "L2R"
-            tracks = predict_video(
-                predictor,
-                recording.video,
-                flip=flip,
-                batch_size=batch_size,
-                mirrored=bool(recording.mirrored),
-                on_frames=bar.update,
-            )
-            save_tracks(tracks.assign_attrs(near_side=near_side(recording), made_by=mark), target)
-            rows.append((name, frames[name], time.perf_counter() - start))
-    _sweep(folder, {f"{name}.nc" for name in frames})
-    return pd.DataFrame(rows, columns=["recording", "frames", "seconds"])
+            rows.append((name, frames[name], seconds.get(name, np.nan), made))
+    for path in folder.glob("*.nc"):  # of recordings that the study no longer has
+        if path.stem not in frames:
+            path.unlink()
+    return pd.DataFrame(rows, columns=["recording", "frames", "seconds", "predicted"])
 
 
-def check_videos(recordings):
+def check_videos(filmed: Iterable[Recording]) -> dict[str, int]:
     """Frames of each recording by name; refuses faulty videos, wrong rates and views of unequal length, all at once."""
-    faults, frames, trials = [], {}, {}
-    for recording in recordings:
+    faults, frames, walks = [], {}, {}
+    for recording in filmed:
         try:
             info = probe(recording.video)
         except (OSError, ValueError) as error:
             faults.append(str(error))
             continue
-        frames[recording_name(recording)] = info.frames
-        trials.setdefault(trial_name(recording), {})[recording.view] = info
+        frames[recording.name] = info.frames
+        walks.setdefault(recording.walk, {})[recording.view] = info
         if abs(info.fps - recording.fps) > 0.01 * recording.fps:
             faults.append(
                 f"{recording.video}: expected {recording.fps:g} frames/s as the Study table says, got {info.fps:g}"
             )
-    for views in trials.values():
+    for views in walks.values():
         try:
             check_equal_length(views)
         except ValueError as error:
@@ -335,61 +347,8 @@ def check_videos(recordings):
     return frames
 
 
-def _made_by(path):
-    if not path.is_file():
-        return None
+def _made_by(path: Path) -> str | None:
     try:
-        return load_tracks(path).attrs.get("made_by")
+        return load_tracks(path).attrs.get("made_by") if path.is_file() else None
     except ValueError:
         return None
-
-
-def _sweep(folder, wanted):
-    """Remove tracks of recordings that the study no longer has."""
-    for path in folder.glob("*.nc"):
-        if path.name not in wanted:
-            os.remove(path)
-
-
-def cut_off(tracks, p_cutoff):
-    """Tracks without the positions whose confidence is below a limit (DeepLabCut's p-cutoff, 0.6)."""
-    return log_step(tracks.assign(position=tracks.position.where(tracks.confidence >= p_cutoff)), f"p >= {p_cutoff}")
-
-
-def ahead(items, depth):
-    """The items of an iterable, up to `depth` of them made beforehand by a thread; its errors are raised here."""
-    waiting, end, stop = queue.Queue(depth), object(), threading.Event()
-
-    def work():
-        try:
-            for item in items:
-                while not stop.is_set():
-                    try:
-                        waiting.put((item, None), timeout=0.1)
-                        break
-                    except queue.Full:
-                        continue
-                if stop.is_set():
-                    return
-            last = (end, None)
-        except BaseException as error:
-            last = (end, error)
-        while not stop.is_set():
-            try:
-                return waiting.put(last, timeout=0.1)
-            except queue.Full:
-                continue
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = waiting.get()
-            if error is not None:
-                raise error
-            if item is end:
-                return
-            yield item
-    finally:
-        stop.set()
-        thread.join()

@@ -10,7 +10,7 @@ import pandas as pd
 from studykit.pose.codecs import joint_maps
 from studykit.pose.codecs.joint_maps import JOINTS, OUTPUTS, TOP, any_joints
 from studykit.pose.examples.augmentation import Augmentation
-from studykit.pose.examples.buckets import Buckets, padded_size
+from studykit.pose.examples.batches import Buckets, padded_size
 from studykit.pose.network import Family, family
 from studykit.pose.scores.pck import head_length_px
 from studykit.skeletons import SKELETONS

@@ -6,9 +6,7 @@ ends with the weights that it would have had.
 
 import json
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zipfile import BadZipFile
@@ -19,6 +17,7 @@ from tqdm.auto import tqdm
 
 from studykit.files import replacing
 from studykit.kept import fingerprint
+from studykit.pose.examples.batches import ahead as made_ahead
 
 if TYPE_CHECKING:
     import keras
@@ -115,7 +114,7 @@ def compile_losses(
 
 def fit(
     model: "keras.Model",
-    batches: Sequence,
+    batches: Any,
     steps: int,
     checkpoint: Path | str,
     *,
@@ -173,13 +172,10 @@ def fit(
     key = _fingerprint(model, steps, settings)
     first, history, lowest = _restore(model, checkpoint, key)
     bar = tqdm(total=steps, initial=first, desc="train", unit="step", disable=not progress)
-    with bar, ThreadPoolExecutor(1) as pool:
-        coming = deque(pool.submit(batches.__getitem__, n) for n in range(first, min(first + ahead, steps)))
+    with bar:
         window, clock = [], time.perf_counter()
-        for step in range(first, steps):
-            if step + ahead < steps:
-                coming.append(pool.submit(batches.__getitem__, step + ahead))
-            losses = model.train_on_batch(*coming.popleft().result(), return_dict=True)
+        for step, batch in enumerate(made_ahead(map(batches.__getitem__, range(first, steps)), ahead), first):
+            losses = model.train_on_batch(*batch, return_dict=True)
             window.append({name: float(value) for name, value in losses.items()})
             if not np.isfinite(window[-1]["loss"]):
                 _stop(model, checkpoint, key, step)
