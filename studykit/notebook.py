@@ -107,6 +107,12 @@ class Run:
         display(table if shown is None else shown, metadata=self._about("table", path))
         return table
 
+    def tables(self, tables: Mapping[str, pd.DataFrame], decimals: int = 2) -> None:
+        """Save and show tables, each under its name, rounded."""
+        for name, table in tables.items():
+            self.say(f"**{name.replace('_', ', ')}**")
+            self.table(name, table, table.round(decimals))
+
     def keep(self, name: str, table: pd.DataFrame | None) -> pd.DataFrame | None:
         """Write a table for other notebooks as `<derived>/<name>.csv`; returns it. None is passed over."""
         return None if table is None else save_table(table, self.derived / name)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from studykit.files import resolve
 from studykit.formats import write_deeplabcut
 from studykit.skeletons import SKELETONS
 from studykit.stills import Still, StillSet, flip
@@ -63,7 +64,7 @@ def draw_labels(
     """
     filmed = study[study.video.ne("")]
     who = {recording.name: recording.participant for recording in recordings(filmed)}
-    given = None if source in SOURCES else read_collected(source, filmed)
+    given = None if source in SOURCES else read_collected(resolve(source), filmed)
     people = sorted(filmed.participant.unique() if given is None else given.recording.map(who).unique())
 
     def labelled(names: list[str], videos: int, frames: int) -> pd.DataFrame:
@@ -110,6 +111,13 @@ def _rows(recording: Recording, frames: Sequence[int], points: np.ndarray, names
     for k, name in enumerate(names):
         table |= {f"{name}_x": points[:, k, 0], f"{name}_y": points[:, k, 1]}
     return pd.DataFrame(table)
+
+
+def label_summary(train: pd.DataFrame, test: pd.DataFrame, split: pd.DataFrame, source: str) -> str:
+    """How many frames `draw_labels` drew of how many videos, and where the labels come from."""
+    counts = [f"{len(part)} frames of {part.recording.nunique()} videos" for part in (train, test)]
+    alone = " **One participant only: training and test frames show the same person.**" * (len(split) == 1)
+    return f"train: {counts[0]}; test: {counts[1]}; labels from: {source}.{alone}"
 
 
 def read_collected(path: str | Path, study: pd.DataFrame, keypoints: Sequence[str] = GAIT6) -> pd.DataFrame:

@@ -19,7 +19,14 @@ BACKBONES = (*RESNET_BLOCKS, "mobilenet_v2")
 _EPSILON = 1.001e-5  # of batch normalisation, as in keras.applications
 
 
-def build_backbone(name, image, *, width=None, output_stride=16, batch_momentum=0.99):
+def build_backbone(
+    name: str,
+    image: keras.KerasTensor,
+    *,
+    width: float | None = None,
+    output_stride: int = 16,
+    batch_momentum: float = 0.99,
+) -> dict[int, keras.KerasTensor]:
     """Feature maps of a backbone by name.
 
     Parameters
@@ -49,7 +56,9 @@ def build_backbone(name, image, *, width=None, output_stride=16, batch_momentum=
     raise ValueError(f"backbone: expected one of {', '.join(BACKBONES)}, got {name!r}")
 
 
-def resnet(name, image, width=64, output_stride=16, batch_momentum=0.99):
+def resnet(
+    name: str, image: keras.KerasTensor, width: int = 64, output_stride: int = 16, batch_momentum: float = 0.99
+) -> dict[int, keras.KerasTensor]:
     """Residual network (He et al. 2016, table 1): basic blocks for 18 layers, bottlenecks for 50 and more."""
     bottleneck = name != "resnet18"
 
@@ -100,7 +109,9 @@ def resnet(name, image, width=64, output_stride=16, batch_momentum=0.99):
     return found
 
 
-def mobilenet_v2(image, width=0.35, output_stride=16):
+def mobilenet_v2(
+    image: keras.KerasTensor, width: float = 0.35, output_stride: int = 16
+) -> dict[int, keras.KerasTensor]:
     """MobileNetV2 of `keras.applications` (Sandler et al. 2018), cut before the first stage beyond the stride."""
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(image)
     network = keras.applications.MobileNetV2(input_tensor=x, alpha=width, include_top=False, weights=None)
@@ -108,7 +119,7 @@ def mobilenet_v2(image, width=0.35, output_stride=16):
     return {stride: network.get_layer(name).output for stride, name in last.items() if stride <= output_stride}
 
 
-def load_backbone(model, name, weights, width=None):
+def load_backbone(model: keras.Model, name: str, weights: str | Path, width: float | None = None) -> None:
     """Give a model's backbone layers trained weights, by layer name.
 
     Parameters

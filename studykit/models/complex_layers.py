@@ -4,6 +4,8 @@ Complex maps are stored as `harmonic_layers` says. Each layer here changes magni
 and imaginary part alike, so that what it does turns with the image. Importing the module registers the layers.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -26,14 +28,16 @@ class ComplexReLU(keras.layers.Layer):
         As in `keras.layers.BatchNormalization`.
     """
 
-    def __init__(self, batch_normalization=True, momentum=0.99, epsilon=1e-3, **kwargs):
+    def __init__(
+        self, batch_normalization: bool = True, momentum: float = 0.99, epsilon: float = 1e-3, **kwargs: Any
+    ) -> None:
         """Keep the arguments."""
         super().__init__(**kwargs)
         self.batch_normalization = batch_normalization
         self.momentum = momentum
         self.epsilon = epsilon
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         """A gain and a bias a map, and running mean and variance."""
         shape = (2, input_shape[-1] // 4)  # (orders, maps)
         self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta")
@@ -42,7 +46,7 @@ class ComplexReLU(keras.layers.Layer):
             self.mean = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="moving_mean")
             self.variance = self.add_weight(shape=shape, initializer="ones", trainable=False, name="moving_variance")
 
-    def call(self, x, training=False):
+    def call(self, x: keras.KerasTensor, training: bool = False) -> Any:
         """(batch, height, width, 4 maps), the same out."""
         real, imaginary = ops.split(_by_order_and_part(x), 2, 2)
         power = ops.squeeze(real * real + imaginary * imaginary, 2) + TINY
@@ -66,11 +70,11 @@ class ComplexReLU(keras.layers.Layer):
             running.assign(running * self.momentum + ops.cast(now, running.dtype) * (1 - self.momentum))
         return mean, variance
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple | list:
         """As the input."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Arguments of the layer."""
         names = ("batch_normalization", "momentum", "epsilon")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
@@ -88,14 +92,14 @@ class ComplexDropout(keras.layers.Layer):
         Of the random numbers; None: from Keras's global state.
     """
 
-    def __init__(self, rate, seed=None, **kwargs):
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         """Keep the arguments."""
         super().__init__(**kwargs)
         self.rate = rate
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, x, training=False):
+    def call(self, x: keras.KerasTensor, training: bool = False) -> Any:
         """(batch, height, width, 4 maps), the same out."""
         if not training or not self.rate:
             return x
@@ -103,11 +107,11 @@ class ComplexDropout(keras.layers.Layer):
         noise_shape = (None, 2, 1, None)  # one draw for both parts
         return ops.reshape(keras.random.dropout(z, self.rate, noise_shape, self.seed_generator), ops.shape(x))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple | list:
         """As the input."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Arguments of the layer."""
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
@@ -116,12 +120,12 @@ class ComplexDropout(keras.layers.Layer):
 class ComplexConcatenate(keras.layers.Layer):
     """Join the maps of several complex tensors, order by order."""
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         """Tensors (batch, height, width, 4 maps) to one with the sum of their maps."""
         parts = zip(*(ops.split(x, 4, -1) for x in inputs), strict=True)
         return ops.concatenate([part for group in parts for part in group], -1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple | list:
         """Channels add up."""
         return (*input_shape[0][:-1], sum(shape[-1] for shape in input_shape))
 
@@ -130,13 +134,13 @@ class ComplexConcatenate(keras.layers.Layer):
 class Magnitude(keras.layers.Layer):
     """Magnitudes of complex maps: real maps that turn with the image, order 0 first."""
 
-    def call(self, x):
+    def call(self, x: keras.KerasTensor) -> Any:
         """(batch, height, width, 4 maps) to (batch, height, width, 2 maps)."""
         x0r, x0i, x1r, x1i = ops.split(x, 4, -1)
         power = ops.concatenate([x0r * x0r + x0i * x0i, x1r * x1r + x1i * x1i], -1)
         return ops.sqrt(power + TINY)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple | list:
         """Half the channels."""
         return (*input_shape[:-1], input_shape[-1] // 2)
 

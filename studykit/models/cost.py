@@ -1,7 +1,9 @@
 """What a network costs: parameters, multiply-adds, time for one image."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,12 +13,12 @@ from keras import layers
 from studykit.models.harmonic_layers import HarmonicConv2D
 
 
-def count_parameters(model):
+def count_parameters(model: keras.Model) -> int:
     """Trainable parameters."""
     return int(sum(np.prod(weight.shape) for weight in model.trainable_weights))
 
 
-def multiply_adds(model, input_shape=None):
+def multiply_adds(model: keras.Model, input_shape: tuple[int, int, int] | None = None) -> int:
     """Multiplications with an addition in one pass over one image: convolutions, dense layers and attention.
 
     Parameters
@@ -55,7 +57,9 @@ def _layer(layer, given, made):
     return 0
 
 
-def ms_per_image(model, image_shape, *, repeats=7, batch_size=1):
+def ms_per_image(
+    model: keras.Model, image_shape: tuple[int, int, int], *, repeats: int = 7, batch_size: int = 1
+) -> float:
     """Milliseconds that the network needs for an image, best of several passes after a first one.
 
     Parameters
@@ -74,7 +78,7 @@ def ms_per_image(model, image_shape, *, repeats=7, batch_size=1):
     return 1000 * min(times[1:]) / batch_size
 
 
-def layer_table(model):
+def layer_table(model: keras.Model) -> pd.DataFrame:
     """Every layer with its kind, output and trainable parameters, as papers print them.
 
     Returns
@@ -91,7 +95,7 @@ def layer_table(model):
     return pd.DataFrame(rows, columns=["layer", "kind", "output", "parameters"])
 
 
-def memory_mb(run):
+def memory_mb(run: Callable[[], Any]) -> float:
     """Memory that a call takes at its peak beyond what was in use before, MB (10^6 bytes); NaN except on Linux.
 
     Parameters

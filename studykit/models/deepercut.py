@@ -5,6 +5,9 @@ stride 8 says in which cells it lies, and two location-refinement maps say how f
 Sizes in px are those of the image that enters the network.
 """
 
+from pathlib import Path
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -15,18 +18,18 @@ LOCREF_STDEV = 7.2801  # px; makes offsets about unit size (DeeperCut, section 3
 
 
 def deepercut(
-    keypoints,
-    backbone="resnet50",
+    keypoints: int,
+    backbone: str = "resnet50",
     *,
-    width=None,
-    output_stride=16,
-    decoder=0,
-    skip=False,
-    batch_momentum=0.99,
-    weights=None,
-    input_shape=(None, None, 3),
-    name="deepercut",
-):
+    width: float | None = None,
+    output_stride: int = 16,
+    decoder: int = 0,
+    skip: bool = False,
+    batch_momentum: float = 0.99,
+    weights: str | Path | None = None,
+    input_shape: tuple[int | None, int | None, int] = (None, None, 3),
+    name: str = "deepercut",
+) -> keras.Model:
     """Score maps and location refinement for K keypoints of one person.
 
     Parameters
@@ -92,7 +95,7 @@ def _small():
     return keras.initializers.TruncatedNormal(stddev=0.01)
 
 
-def score_loss(target, scores):
+def score_loss(target: Any, scores: Any) -> Any:
     """Sigmoid cross entropy of the score maps, mean over cells and keypoints.
 
     Parameters
@@ -107,7 +110,7 @@ def score_loss(target, scores):
     return ops.sum(loss * weight) / ops.maximum(ops.sum(weight), 1)
 
 
-def offset_loss(target, offsets, weight=0.05, delta=1.0):
+def offset_loss(target: Any, offsets: Any, weight: float = 0.05, delta: float = 1.0) -> Any:
     """Huber loss of the location refinement over cells near a keypoint, times its share in the whole loss.
 
     Parameters

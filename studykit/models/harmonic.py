@@ -5,6 +5,8 @@ Paper 003, section II-C2, after Worrall et al. 2017 (CVPR). Batch normalization 
 magnitudes is that of Worrall et al., where the author's library gates them.
 """
 
+from collections.abc import Callable, Sequence
+
 import keras
 from keras import layers
 
@@ -14,20 +16,20 @@ from studykit.models.unet import check_input_size, mask_head
 
 
 def harmonic_unet(
-    input_shape=(None, None, 3),
+    input_shape: tuple = (None, None, 3),
     *,
-    widths=(64, 128, 256, 512, 1024),
-    kernel_size=3,
-    up_kernel_size=None,
-    radii=None,
-    ring_width=0.5,
-    dropout=0.3,
-    batch_normalization=True,
-    momentum=0.99,
-    mode="auto",
-    head=mask_head,
-    name="harmonic_unet",
-):
+    widths: tuple[int, ...] = (64, 128, 256, 512, 1024),
+    kernel_size: int = 3,
+    up_kernel_size: int | None = None,
+    radii: Sequence[float] | None = None,
+    ring_width: float = 0.5,
+    dropout: float = 0.3,
+    batch_normalization: bool = True,
+    momentum: float = 0.99,
+    mode: str = "auto",
+    head: Callable = mask_head,
+    name: str = "harmonic_unet",
+) -> keras.Model:
     """Harmonic U-Net of rotation orders 0 and 1.
 
     Between the layers stand complex maps, half of each width for each order (64 neurons: 32 + 32 complex maps). The

@@ -14,6 +14,8 @@ Importing this module registers the layers, so that `keras.saving.load_model` fi
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,7 +24,9 @@ from keras import ops
 MODES = ("dense", "gauss", "factored", "factored_last")
 
 
-def ring_filters(kernel_size, order, radii=None, ring_width=0.5):
+def ring_filters(
+    kernel_size: int, order: int, radii: Sequence[float] | None = None, ring_width: float = 0.5
+) -> np.ndarray:
     """Sampled rings: e^{i order phi} on circles, the fixed part of a harmonic filter.
 
     A ring of radius r is resampled to the pixel grid by a Gaussian of standard deviation `ring_width`
@@ -60,7 +64,7 @@ def ring_filters(kernel_size, order, radii=None, ring_width=0.5):
     return np.stack(rings, -1) if rings else np.zeros((kernel_size, kernel_size, 0), complex)
 
 
-def default_radii(kernel_size):
+def default_radii(kernel_size: int) -> tuple[float, ...]:
     """Radii of the rings of a filter, px: 0, 0.75, 1.5 ..., one a pixel of half the kernel."""
     return tuple(0.75 * ring for ring in range(kernel_size // 2 + 1))
 
@@ -105,16 +109,16 @@ class HarmonicConv2D(keras.layers.Layer):
 
     def __init__(
         self,
-        filters,
-        kernel_size=3,
+        filters: int,
+        kernel_size: int = 3,
         *,
-        real_input=False,
-        up_sampling=1,
-        radii=None,
-        ring_width=0.5,
-        mode="auto",
-        **kwargs,
-    ):
+        real_input: bool = False,
+        up_sampling: int = 1,
+        radii: Sequence[float] | None = None,
+        ring_width: float = 0.5,
+        mode: str = "auto",
+        **kwargs: Any,
+    ) -> None:
         """Keep the arguments."""
         super().__init__(**kwargs)
         if kernel_size % 2 != 1:
@@ -129,7 +133,7 @@ class HarmonicConv2D(keras.layers.Layer):
         self.ring_width = ring_width
         self.mode = mode
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         """Radial profiles (order in, maps in, rings, maps out) and phases; rings that keep the order stand first."""
         channels = input_shape[-1]
         if not self.real_input and channels % 4:
@@ -151,7 +155,7 @@ class HarmonicConv2D(keras.layers.Layer):
             name="phase",
         )
 
-    def computed_as(self):
+    def computed_as(self) -> str:
         """The mode in use: the given one, or the choice of "auto"."""
         if self.real_input or self.kernel_size == 1:
             return "dense"
@@ -159,7 +163,7 @@ class HarmonicConv2D(keras.layers.Layer):
             return self.mode
         return "factored" if self.filters >= 128 and self.up_sampling == 1 else "factored_last"
 
-    def multiply_adds(self):
+    def multiply_adds(self) -> int:
         """Multiplications with an addition a pixel out, in the mode in use; making the kernels does not count."""
         square, maps = self.kernel_size**2, self.radial.shape[1]
         keep, step = (self.rings[kind].shape[-1] for kind in ("round", "cosine"))
@@ -170,7 +174,7 @@ class HarmonicConv2D(keras.layers.Layer):
             "factored_last": 4 * self.filters * (square + 2 * maps / self.up_sampling**2) * (keep + 2 * step),
         }[self.computed_as()]
 
-    def call(self, x):
+    def call(self, x: keras.KerasTensor) -> Any:
         """(batch, height, width, channels) to (batch, height, width, 4 filters), height and width enlarged."""
         mode = self.computed_as()
         return getattr(self, "_" + mode)(x if mode == "factored_last" else self._enlarge(x))
@@ -279,12 +283,12 @@ class HarmonicConv2D(keras.layers.Layer):
                 out[source if term < keep else 1 - source].append(maps)
         return ops.concatenate([sum(terms[1:], terms[0]) for terms in out], -1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple | list:
         """Height and width of the enlarged input, 4 filters channels."""
         batch, *size, _ = input_shape
         return (batch, *(length and length * self.up_sampling for length in size), 4 * self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Arguments of the layer."""
         names = ("filters", "kernel_size", "real_input", "up_sampling", "radii", "ring_width", "mode")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -7,15 +7,15 @@ STRIDE = 4  # of the heat maps, px a cell
 
 
 def hourglass(
-    keypoints=16,
+    keypoints: int = 16,
     *,
-    stacks=8,
-    width=256,
-    depth=4,
-    batch_momentum=0.9,
-    input_shape=(256, 256, 3),
-    name="hourglass",
-):
+    stacks: int = 8,
+    width: int = 256,
+    depth: int = 4,
+    batch_momentum: float = 0.9,
+    input_shape: tuple[int, ...] = (256, 256, 3),
+    name: str = "hourglass",
+) -> keras.Model:
     """Stacked hourglass network (Newell et al. 2016, sections 3.1 to 3.3).
 
     Parameters

@@ -1,11 +1,14 @@
 """Heads of the U-Nets for a mask and joints at once (paper 003, section II-D3)."""
 
+from collections.abc import Callable
+
+import keras
 from keras import layers
 
 from studykit.models.unet import mask_head
 
 
-def mask_and_joints_head(joints, count):
+def mask_and_joints_head(joints: str, count: int) -> Callable[[keras.KerasTensor], dict[str, keras.KerasTensor]]:
     """A head for `unet` or `harmonic_unet`.
 
     Parameters

@@ -5,6 +5,8 @@ nobody labelled. Each loss is a mean over images of one value an image, and seri
 them up; give weights to `model.compile(loss_weights=...)`.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -20,19 +22,19 @@ class SoftDice(keras.losses.Loss):
     Targets and predictions are (batch, height, width, channels); a target may have the foreground channel alone.
     """
 
-    def __init__(self, name="soft_dice", smooth=1e-6, **kwargs):
+    def __init__(self, name: str = "soft_dice", smooth: float = 1e-6, **kwargs: Any) -> None:
         """Set the number added above and below the fraction."""
         super().__init__(name=name, **kwargs)
         self.smooth = smooth
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         """One value an image, (batch,)."""
         target, known = _known(y_true[..., -1])
         predicted = y_pred[..., -1] * known
         common = ops.sum(target * predicted, (1, 2))
         return 1 - (2 * common + self.smooth) / (ops.sum(target, (1, 2)) + ops.sum(predicted, (1, 2)) + self.smooth)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Arguments."""
         return {**super().get_config(), "smooth": self.smooth}
 
@@ -41,11 +43,11 @@ class SoftDice(keras.losses.Loss):
 class MaskedMeanSquaredError(keras.losses.Loss):
     """Mean of (y - x)^2 over all that is known of one image: pixels and channels of heat maps (II-D3a), coordinates."""
 
-    def __init__(self, name="masked_mean_squared_error", **kwargs):
+    def __init__(self, name: str = "masked_mean_squared_error", **kwargs: Any) -> None:
         """Take the arguments of a Keras loss."""
         super().__init__(name=name, **kwargs)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         """One value an image, (batch,)."""
         target, known = _known(y_true)
         return _mean(ops.square(target - y_pred) * known, known, tuple(range(1, len(y_pred.shape))))
@@ -59,11 +61,11 @@ class PixelCrossEntropy(keras.losses.Loss):
     softmax outputs. A pixel with NaN in any channel does not count.
     """
 
-    def __init__(self, name="pixel_cross_entropy", **kwargs):
+    def __init__(self, name: str = "pixel_cross_entropy", **kwargs: Any) -> None:
         """Take the arguments of a Keras loss."""
         super().__init__(name=name, **kwargs)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         """One value an image, (batch,)."""
         target, known = _known(y_true)
         known = ops.min(known, -1)

@@ -7,6 +7,8 @@ whose last strides are replaced by a dilation, one shared trunk a stage with two
 residual blocks.
 """
 
+from pathlib import Path
+
 import keras
 from keras import layers, ops
 
@@ -34,19 +36,19 @@ _VGG = ((64, 2), (128, 2), (256, 4), (512, 2))  # filters and layers of each blo
 
 
 def openpose(
-    keypoints=18,
-    limbs=19,
-    backbone="vgg19",
+    keypoints: int = 18,
+    limbs: int = 19,
+    backbone: str = "vgg19",
     *,
-    width=1.0,
-    features=128,
-    stages=None,
-    normalise_all=False,
-    batch_momentum=0.99,
-    weights=None,
-    input_shape=(None, None, 3),
-    name="openpose",
-):
+    width: float = 1.0,
+    features: int = 128,
+    stages: int | None = None,
+    normalise_all: bool = False,
+    batch_momentum: float = 0.99,
+    weights: str | Path | None = None,
+    input_shape: tuple = (None, None, 3),
+    name: str = "openpose",
+) -> keras.Model:
     """Confidence maps of K keypoints and the background, and fields of L limbs, after every stage.
 
     Parameters
@@ -112,7 +114,7 @@ def openpose(
     return model
 
 
-def final_maps(model):
+def final_maps(model: keras.Model) -> keras.Model:
     """The same network, giving "maps" and "pafs" of its last stage only."""
     return keras.Model(model.input, {name: model.output[name] for name in ("maps", "pafs")}, name=model.name)
 

@@ -5,16 +5,16 @@ from keras import layers
 
 
 def regression_cnn(
-    keypoints=14,
+    keypoints: int = 14,
     *,
-    widths=(64, 128, 256, 512, 512),
-    convolutions=(2, 2, 3, 3, 3),
-    hidden=512,
-    dropout=0.5,
-    batch_momentum=0.9,
-    input_shape=(224, 224, 3),
-    name="regression_cnn",
-):
+    widths: tuple[int, ...] = (64, 128, 256, 512, 512),
+    convolutions: tuple[int, ...] = (2, 2, 3, 3, 3),
+    hidden: int = 512,
+    dropout: float = 0.5,
+    batch_momentum: float = 0.9,
+    input_shape: tuple[int, ...] = (224, 224, 3),
+    name: str = "regression_cnn",
+) -> keras.Model:
     """Thirteen 3x3 convolutions with batch normalisation, five poolings, two dense layers (paper 004, Table 01).
 
     With the defaults 27,583,068 trainable weights, as the table says. Layers are named by level and place:

@@ -1,5 +1,8 @@
 """Simple Baselines (Xiao et al. 2018), the network of paper 001: a residual network and three deconvolutions."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import keras
 from keras import layers
 
@@ -9,17 +12,17 @@ STRIDE = 4  # of the heat maps, px a cell
 
 
 def simple_baseline(
-    keypoints=17,
-    backbone="resnet50",
+    keypoints: int = 17,
+    backbone: str = "resnet50",
     *,
-    width=None,
-    deconvolutions=(256, 256, 256),
-    skip=False,
-    batch_momentum=0.9,
-    weights=None,
-    input_shape=(256, 192, 3),
-    name="simple_baseline",
-):
+    width: int | None = None,
+    deconvolutions: tuple[int, ...] = (256, 256, 256),
+    skip: bool = False,
+    batch_momentum: float = 0.9,
+    weights: str | Path | None = None,
+    input_shape: tuple[int, ...] = (256, 192, 3),
+    name: str = "simple_baseline",
+) -> keras.Model:
     """Heat maps of one person's keypoints (Xiao et al. 2018, section 2; paper 001, figure 2).
 
     Parameters
@@ -57,7 +60,13 @@ def simple_baseline(
     return model
 
 
-def heatmap_head(x, keypoints, deconvolutions, sides=(), batch_momentum=0.9):
+def heatmap_head(
+    x: keras.KerasTensor,
+    keypoints: int,
+    deconvolutions: Sequence[int],
+    sides: Sequence = (),
+    batch_momentum: float = 0.9,
+) -> keras.KerasTensor:
     """Deconvolutions that double the features' resolution each, then a 1x1 convolution to K maps.
 
     `sides` are features at each new resolution, to be added to it.

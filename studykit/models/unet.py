@@ -5,27 +5,29 @@ convolutions after up-sampling, no batch normalization, where the dropouts stand
 code, github.com/canaltinigne/Human-Pose-Estimation-Joint-Detection.
 """
 
+from collections.abc import Callable
+
 import keras
 from keras import layers
 
 
-def mask_head(features):
+def mask_head(features: keras.KerasTensor) -> keras.KerasTensor:
     """Softmax over background and person in each pixel, as paper 003, section II-C1; the output is named `mask`."""
     scores = layers.Conv2D(2, 1, name="mask_scores")(features)
     return layers.Softmax(dtype="float32", name="mask")(scores)
 
 
 def unet(
-    input_shape=(None, None, 3),
+    input_shape: tuple = (None, None, 3),
     *,
-    widths=(64, 128, 256, 512, 1024),
-    kernel_size=3,
-    up_kernel_size=2,
-    dropout=0.3,
-    batch_normalization=False,
-    head=mask_head,
-    name="unet",
-):
+    widths: tuple[int, ...] = (64, 128, 256, 512, 1024),
+    kernel_size: int = 3,
+    up_kernel_size: int = 2,
+    dropout: float = 0.3,
+    batch_normalization: bool = False,
+    head: Callable = mask_head,
+    name: str = "unet",
+) -> keras.Model:
     """U-Net: pairs of 3x3 convolutions, max pooling, up-sampling, skip connections.
 
     Layers are named by level and place, level 1 at full resolution: `down1_conv1`, `bottom_conv2`, `up4_upsample`.
@@ -87,7 +89,9 @@ def unet(
     return keras.Model(inputs, head(x), name=name)
 
 
-def convolution(x, width, kernel_size, name, batch_normalization):
+def convolution(
+    x: keras.KerasTensor, width: int, kernel_size: int, name: str, batch_normalization: bool
+) -> keras.KerasTensor:
     """Convolution and ReLU, normalised between when asked."""
     x = layers.Conv2D(
         width,
@@ -104,7 +108,7 @@ def convolution(x, width, kernel_size, name, batch_normalization):
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def check_input_size(input_shape, levels, name):
+def check_input_size(input_shape: tuple, levels: int, name: str) -> None:
     """Refuse sizes that pooling and up-sampling would not bring back."""
     factor = 2 ** (levels - 1)
     if any(size is not None and size % factor for size in input_shape[:2]):

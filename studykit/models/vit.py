@@ -4,6 +4,7 @@ Dosovitskiy et al. 2021 for the transformer, Xu et al. 2022 (ViTPose, section 3.
 """
 
 import math
+from typing import Any
 
 import keras
 from keras import layers
@@ -17,34 +18,34 @@ STRIDE = 4  # of the heat maps, px a cell
 class PositionEmbedding(layers.Layer):
     """Adds a learnt vector to the token of each place, (batch, tokens, width)."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         """One vector a token."""
         self.embedding = self.add_weight(
             shape=input_shape[1:], initializer=keras.initializers.TruncatedNormal(stddev=0.02), name="embedding"
         )
 
-    def call(self, x):
+    def call(self, x: keras.KerasTensor) -> Any:
         """Same shape out."""
         return x + self.embedding
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple | list:
         """As the input."""
         return input_shape
 
 
 def vit(
-    keypoints=17,
+    keypoints: int = 17,
     *,
-    patch=16,
-    width=384,
-    depth=12,
-    heads=6,
-    deconvolution=256,
-    dropout=0.0,
-    batch_momentum=0.9,
-    input_shape=(256, 192, 3),
-    name="vit",
-):
+    patch: int = 16,
+    width: int = 384,
+    depth: int = 12,
+    heads: int = 6,
+    deconvolution: int = 256,
+    dropout: float = 0.0,
+    batch_momentum: float = 0.9,
+    input_shape: tuple[int, ...] = (256, 192, 3),
+    name: str = "vit",
+) -> keras.Model:
     """Transformer encoder on patches of the image, then deconvolutions to heat maps at stride 4.
 
     The defaults are those of ViT-S (Touvron et al. 2021, table 1). No class token: there is no class.

@@ -108,14 +108,16 @@ def draw_poses(
 
 def draw_error_shares(
     errors: pd.DataFrame, keypoints: Sequence[str], *, limit_px: float = 8.0
-) -> tuple[Figure, pd.DataFrame]:
+) -> tuple[Figure, pd.DataFrame] | str:
     """Share of points within a distance of the ground truth, by keypoint.
 
     Parameters
     ----------
     errors : pandas.DataFrame
-        Columns keypoint and error_px, one row per point.
+        Columns keypoint and error_px, one row per point; a sentence is returned where there is none.
     """
+    if errors.empty:
+        return "No true place is known."
     fig, ax = plt.subplots(figsize=(TWO_COLUMNS / 2, 2.4))
     there = [name for name in keypoints if (errors.keypoint == name).any()]
     options = {"stat": "percent", "hue_order": there, "palette": LIMB_COLOURS}

@@ -4,6 +4,8 @@ A network that sees one frame at a time takes the far leg for the near one here 
 lower peak on the right leg. Where the legs cross, one stands and one swings, so that steady motion tells them apart.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 # The cost of a path is in nats: what the network says counts `_TRUST` of its log probability (neighbouring frames err
@@ -16,7 +18,7 @@ _KEPT = 16  # poses a frame that are followed
 _LEAST = 1e-3  # probabilities below this count alike
 
 
-def choose_path(candidates, limbs, fps):
+def choose_path(candidates: np.ndarray, limbs: Sequence[tuple[int, int]], fps: float) -> np.ndarray:
     """The most plausible sequence of poses made of candidates.
 
     The exact minimum (Viterbi) over the `_KEPT` best poses of each frame, of second order: a state is the pose of a

@@ -18,6 +18,12 @@ def frames_per_s(done: pd.DataFrame) -> float | None:
     return timed.frames.sum() / timed.seconds.sum() if len(timed) else None
 
 
+def tracking_summary(done: pd.DataFrame) -> str:
+    """How many recordings and frames `predict_study` tracked, and how fast."""
+    speed = frames_per_s(done)
+    return f"{len(done)} recordings, {done.frames.sum()} frames" + (f", {speed:.0f} frames/s." if speed else ".")
+
+
 def confidence_table(
     study: pd.DataFrame, folder: Path | str, keypoints: Sequence[str], p_cutoff: float
 ) -> pd.DataFrame:

@@ -1,11 +1,12 @@
 """Random changes of stills for training: image, keypoints and mask move together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from studykit.stills import flip, warp
+from studykit.stills import Still, flip, warp
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Augmentation:
 
     width: int
     height: int
-    scale: tuple = (0.8, 1.25)
+    scale: tuple[float, float] = (0.8, 1.25)
     rotation_deg: float = 15.0
     stretch: float = 0.0
     shift: float = 0.1
@@ -56,7 +57,7 @@ class Augmentation:
     blur_px: float = 1.0
     noise: float = 4.0
 
-    def __call__(self, still, keypoints, rng):
+    def __call__(self, still: Still, keypoints: Sequence[str], rng: np.random.Generator) -> Still:
         """One random version of a still; `keypoints` are the names, `rng` a numpy Generator."""
         if self.flip and rng.random() < self.flip:
             still = flip(still, keypoints)

@@ -1,16 +1,17 @@
 """Top-down: from a person's box to the network's crop, and from points of the crop back to the picture."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from studykit.pose.examples.augmentation import Augmentation
-from studykit.stills import warp, zoom_matrix
+from studykit.stills import Still, warp, zoom_matrix
 
 PADDING = 1.25  # room around the box (Xiao et al. 2018, published code, `lib/dataset/coco.py`)
 
 
-def person_box(still, margin=0.15):
+def person_box(still: Still, margin: float = 0.15) -> tuple[float, float, float, float]:
     """The person's box, or where there is none one around the known keypoints.
 
     Parameters
@@ -42,7 +43,9 @@ def person_box(still, margin=0.15):
     return tuple(float(v) for v in (*(low - room), *(high - low + 2 * room + 1)))
 
 
-def crop_matrix(box, width, height, padding=PADDING):
+def crop_matrix(
+    box: tuple[float, float, float, float], width: int, height: int, padding: float = PADDING
+) -> np.ndarray:
     """Affine map (2, 3) from px of the picture to a crop that holds the box, its aspect kept, the box in the middle.
 
     Parameters
@@ -58,7 +61,7 @@ def crop_matrix(box, width, height, padding=PADDING):
     return zoom_matrix(scale, (x + (w - 1) / 2, y + (h - 1) / 2), width, height)
 
 
-def crop(still, width, height, padding=PADDING):
+def crop(still: Still, width: int, height: int, padding: float = PADDING) -> tuple[Still, np.ndarray]:
     """A still's person in a crop of a given size.
 
     Returns
@@ -69,7 +72,7 @@ def crop(still, width, height, padding=PADDING):
     return warp(still, matrix, width, height), matrix
 
 
-def uncrop(points, matrix):
+def uncrop(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Points of a crop in px of the picture.
 
     Parameters
@@ -100,7 +103,7 @@ class PersonCrop:
     augmentation: Augmentation
     padding: float = PADDING
 
-    def __call__(self, still, keypoints, rng):
+    def __call__(self, still: Still, keypoints: Sequence[str], rng: np.random.Generator) -> Still:
         """One random crop of a still; `keypoints` are the names, `rng` a numpy Generator."""
         box = person_box(still)
         fit = crop_matrix(box, self.augmentation.width, self.augmentation.height, self.padding)[0, 0]
@@ -132,11 +135,11 @@ class CropSettings:
     blur_px: float = 0.5
     noise: float = 4.0
 
-    def crop(self, still):
+    def crop(self, still: Still) -> tuple[Still, np.ndarray]:
         """A still's person as the network sees him or her, and the matrix; see `crop`."""
         return crop(still, *self.size, self.padding)
 
-    def augmentation(self):
+    def augmentation(self) -> PersonCrop:
         """How training crops are drawn."""
         drawn = Augmentation(
             *self.size,
