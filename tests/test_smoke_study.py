@@ -1,4 +1,4 @@
-"""The real study at smoke scale: killed, resumed, repeated."""
+"""The real study at smoke scale: killed, resumed, drawn again in another colour."""
 
 import json
 import os
@@ -8,15 +8,15 @@ import signal
 import subprocess
 import time
 
+import nbformat
 import pytest
 from tiny_study import ROOT, ran, study, tables
 
+from studykit.files import file_digest
 from studykit.workflow.configuration import load_config
 from studykit.workflow.plan import plan
 
 pytestmark = pytest.mark.study
-# One of each kind that draws at random or computes in parallel; what follows from them has not changed.
-REPEATED = ["41_pose_two_views", "44_perspective_anova", "50_known_truth"]
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,8 @@ def smoke(tmp_path_factory):
     time.sleep(8)  # into its work
     os.killpg(running.pid, signal.SIGKILL)
     running.communicate()
-    marks = root / "data/derived/smoke/done"
-    done = [path.relative_to(marks).as_posix() for path in marks.rglob("[!.]*") if path.is_file()]
+    records = root / "reports/smoke/runs"
+    done = [path.relative_to(records).with_suffix("").as_posix() for path in records.rglob("[!.]*.json")]
     result = study(root, name="smoke")
     print(result.stderr)
     assert result.returncode == 0, result.stderr
@@ -67,16 +67,28 @@ def test_reports_every_run(smoke, runs):
             assert (path.parent / link).is_file(), f"{path}: {link}"
 
 
-def test_one_seed_gives_the_same_tables(smoke):
-    root = smoke[0]
-    before = tables(root, "smoke")
+def said(reports):
+    """What the notebooks of a study printed while they ran."""
+    for path in sorted((reports / "notebooks").rglob("[!.]*.ipynb")):
+        for cell in nbformat.read(path, 4).cells:
+            yield from (o.text for o in cell.get("outputs", []) if o.output_type == "stream")
+
+
+def test_another_colour_draws_again_and_neither_trains_nor_renders_nor_changes_a_table(smoke, tmp_path):
+    root, reports = smoke[0], smoke[0] / "reports/smoke"
+    shutil.copytree(ROOT / "studykit", tmp_path / "studykit", ignore=shutil.ignore_patterns("__pycache__"))
+    style = tmp_path / "studykit/plots/style.py"
+    style.write_text(style.read_text().replace("#0072B2", "#0072B3"))
+    shutil.rmtree(root / "data/derived/smoke/tracks")  # all that is to be predicted again
+    before, drawn = tables(root, "smoke"), file_digest(reports / "figures/42_mirror_align/views_overlaid.png")
     assert len(before) > 20
-    for name in REPEATED:
-        (root / f"reports/smoke/runs/{name}.json").unlink()
-        (root / "data/derived/smoke/done" / name).unlink()
-    shutil.rmtree(root / "data/derived/smoke/tracks")
-    result = study(root, name="smoke")
-    again = set(ran(result))
-    assert again >= set(REPEATED) and not again & {"42_mirror_align", "43_gait_cycles"}  # they found the same tracks
+    result = study(root, name="smoke", PYTHONPATH=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert set(ran(result)) >= {"00_data", "10_train_segmentation/unet-none", "42_mirror_align"}
+    assert file_digest(reports / "figures/42_mirror_align/views_overlaid.png") != drawn
+    told = "\n".join(said(reports))
+    assert "kept: " in told and not re.search(r"^(trained|rendered): ", told, flags=re.MULTILINE), told
+    backends = {path: json.loads(path.read_text())["backend"] for path in (reports / "runs").rglob("[!.]*.json")}
+    assert {path.stem for path, backend in backends.items() if backend} == {"41_pose_two_views"}  # others need no Keras
     after = tables(root, "smoke")
     assert [name for name in before if after.get(name) != before[name]] == []
