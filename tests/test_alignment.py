@@ -60,6 +60,9 @@ def test_points_on_the_wrong_limb_are_counted_before_and_after(trial, tmp_path):
     counts = count_wrong_limb(study, aligned.trials, aligned.counts)
     heel = counts.set_index(["view", "keypoint"]).loc[(row.view, "heel")]
     assert (heel.n_false_positive, heel.n_false_positive_left) == (2, 0)
+    study_m = study.assign(leg_length_m=0.9)
+    scaled = align_study(study_m, lambda recording: swapped[recording.view], scaling="leg_length")
+    pd.testing.assert_frame_equal(count_wrong_limb(study_m, scaled.trials, scaled.counts), counts)  # whatever the unit
     table = false_positive_summary(total_counts(counts), aligned.detected)
     summary = table.set_index("keypoint")
     assert summary.wrong_limb_percent["heel"] == pytest.approx(100 * 2 / (2 * len(position)))

@@ -173,8 +173,8 @@ def align_trial(
     -------
     aligned : xarray.Dataset
         gait6 in walking coordinates, dimension `view` last; position, confidence, position_raw (before cleaning), and
-        position_m, metres by cameras or otherwise by leg length, where either is known. Coordinates of `view`: side,
-        first_frame (of the stored recording).
+        position_m, metres by cameras or otherwise by leg length, where either is known; if scaled, position_px and
+        position_raw_px too. Coordinates of `view`: side, first_frame (of the stored recording).
     table : pandas.DataFrame
         A row per view: what came in, lag to the first view, correlation, scale.
     counts : pandas.DataFrame
@@ -252,6 +252,8 @@ def _scaled(
         out["position_raw"] = raw.position * (length / leg_path(cleaned))
     else:
         out["position_raw"] = to_metres(raw, scaling, **scales).position
+    if scaling != "none":  # for what is counted in pixels
+        out["position_px"], out["position_raw_px"] = cleaned.position, raw.position
     if camera is not None:
         out["position_m"] = to_metres(cleaned, "homography", **scales).position
     elif length and leg_path(cleaned) > 0:

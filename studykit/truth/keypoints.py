@@ -171,12 +171,12 @@ def count_wrong_limb(study: pd.DataFrame, trials: Mapping[str, xr.Dataset], coun
     -------
     pandas.DataFrame
         With columns n_false_positive and n_false_positive_left (see `on_wrong_limb`) where the ground truth of a
-        recording is known and its tracks are in px; otherwise the counts as they are.
+        recording is known; otherwise the counts as they are.
     """
     tables = [
         _wrong_limb(recording, trials[recording.walk].sel(view=recording.view))
         for recording in recordings(study)
-        if recording.truth and recording.walk in trials and trials[recording.walk].attrs["unit"] == "px"
+        if recording.truth and recording.walk in trials
     ]
     return counts.merge(pd.concat(tables), "left") if tables else counts
 
@@ -187,7 +187,7 @@ def _wrong_limb(recording: Recording, trial: xr.Dataset) -> pd.DataFrame:
     legs = [_points(true_leg(truth, recording, leg), names)[: len(trial.time)] for leg in (side, OTHER[side])]
     table = {key: getattr(recording, key) for key in ("participant", "trial", "view")} | {"keypoint": names}
     for column, position in {"n_false_positive": "position_raw", "n_false_positive_left": "position"}.items():
-        points = _points(trial.assign(position=trial[position]), names)
+        points = _points(trial.assign(position=trial.get(f"{position}_px", trial[position])), names)
         table[column] = on_wrong_limb(*(np.linalg.norm(points - leg, axis=-1) for leg in legs)).sum(0)
     return pd.DataFrame(table)
 
