@@ -93,19 +93,15 @@ class Run:
         for name, one in drawn.items():
             self.figure(name, one)
 
-    def table(self, name: str, table: pd.DataFrame | None, shown: Any = None) -> pd.DataFrame | None:
-        """Save a table, and show it, or `shown` (such as its first rows, rounded) in its place; returns the table.
-
-        None, where there is none, is passed over.
-        """
+    def table(self, name: str, table: pd.DataFrame | None, shown: Any = None) -> None:
+        """Save a table, and show it, or `shown` (such as its first rows, rounded) in its place; None is passed over."""
         if table is None:
-            return None
+            return
         from IPython.display import display
 
         path = self.reports / "tables" / self.name / name
         save_table(table, path)
         display(table if shown is None else shown, metadata=self._about("table", path))
-        return table
 
     def tables(self, tables: Mapping[str, pd.DataFrame], decimals: int = 2) -> None:
         """Save and show tables, each under its name, rounded."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from studykit.papers.published import printed, published_by  # noqa: F401, for notebooks 21 and 22 so far
+from studykit.papers.published import printed
 
 COUNTED = ("parameters", "walks analysed", "people", "labelled frames")  # how large a thing is, not what was found
 _DATA = {  # where ours come from
