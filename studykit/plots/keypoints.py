@@ -56,7 +56,7 @@ def draw_people(
     limbs, table = [limb for limb in _LIMBS if set(limb) <= set(keypoints)], []
     for ax, (title, image, points), crosses in zip(axes, pictures, labels or [None] * len(pictures), strict=True):
         show_picture(ax, image, title)
-        draw_skeleton(ax, points.clip([-np.inf, -np.inf, 0]), keypoints, limbs=limbs, labels=crosses)
+        draw_skeleton(ax, points, keypoints, limbs=limbs, labels=crosses)
         table += [(title, name, *point) for name, point in zip(keypoints, points, strict=True)]
     return fig, pd.DataFrame(table, columns=["picture", "keypoint", "x_px", "y_px", "confidence"])
 

@@ -114,9 +114,6 @@ def keypoint_colour(keypoint: str, neither: str = "black") -> str:
     return sides.get(keypoint.partition("_")[0]) or LIMB_COLOURS.get(keypoint, neither)
 
 
-side_colour = keypoint_colour  # until all have gone over
-
-
 def picture_grid(count: int, columns: int, height: float) -> tuple[Figure, np.ndarray]:
     """A figure with room for pictures, each row of `height` inches, and its axes (count,), without their frames."""
     rows = -(-count // columns)
