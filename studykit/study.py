@@ -222,22 +222,6 @@ def walks(study: pd.DataFrame) -> dict[str, list[Recording]]:
     return views
 
 
-# TEMPORARY until every room uses Recording
-def trial_name(recording):
-    """BIDS-like name of a trial, `sub-07_trial-2`."""
-    return f"{recording.participant}_trial-{recording.trial}"
-
-
-def recording_name(recording):
-    """BIDS-like name of a recording, `sub-07_trial-2_dir-R2L_cam-C1`."""
-    return f"{trial_name(recording)}_dir-{recording.direction}_cam-{recording.view}"
-
-
-def near_side(recording):
-    """Anatomical side that faces the camera: of a person who walks to the left, unmirrored, the left one."""
-    return "left" if (recording.direction == "R2L") != bool(recording.mirrored) else "right"
-
-
 def split_people(participants: Iterable[str], shares: Sequence[float], seed: int) -> pd.DataFrame:
     """Who is for training, (validation) and test; no one is in two sets.
 

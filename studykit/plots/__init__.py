@@ -1,5 +1,3 @@
 """Figures by subject, under one style, which holds from the first import of this room."""
 
-from studykit.plots.style import use_style
-
-use_style()
+from studykit.plots import style  # noqa: F401

@@ -56,14 +56,10 @@ _STYLE = {
     "svg.hashsalt": "studykit",  # the same figure gives the same file
     "svg.fonttype": "none",
 }
-
-
-def use_style() -> None:
-    """Set the study's style for all figures that follow; importing `studykit.plots` does so."""
-    mpl.rcParams.update(_STYLE)
-    # Seaborn takes its colours from here, too.
-    mpl.rcParams["axes.prop_cycle"] = mpl.cycler(color=list(_PALETTE.values()))
-    warnings.filterwarnings("ignore", "The figure layout has changed to tight")  # seaborn's; `study_grid` mends it
+mpl.rcParams.update(_STYLE)
+# Seaborn takes its colours from here, too.
+mpl.rcParams["axes.prop_cycle"] = mpl.cycler(color=list(_PALETTE.values()))
+warnings.filterwarnings("ignore", "The figure layout has changed to tight")  # seaborn's; `study_grid` mends it
 
 
 def study_grid(grid: "Grid", height: float, *, width: float = TWO_COLUMNS, titles: str = "{col_name}") -> Figure:
