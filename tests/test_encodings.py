@@ -96,8 +96,7 @@ def test_learning_curve_has_every_run_of_these_two_networks(scores):
     assert encodings.learning_curve_text(curve).startswith("3 runs, 2 sizes of the training set, one seed each")
     twice = pd.concat([curve, curve.assign(seed=9)])
     assert "up to 2 seeds" in encodings.learning_curve_text(twice)
-    assert figures.draw_learning_curve(curve[curve.images == 60]) is None
-    assert len(figures.draw_learning_curve(curve)[1]) == 3
+    assert figures.draw_curves(curve[curve.images == 60], "images", "dice", "", "") is None
 
 
 def test_seeds_and_their_means_leave_out_a_run_that_is_missing(scores):
@@ -119,7 +118,6 @@ def test_weights_are_compared_by_their_joints_and_masks(scores, paper, tmp_path)
     assert "by +0.000 with Mask + Softmax (the paper: +0.003)" in text  # 0.922 - 0.9192
     assert text.endswith("Of 2 weights of the cross entropy, 4 detected most joints and 1 gave the best mask.")
     assert encodings.encodings_text(masks, table[:1], paper).endswith("One weight of the cross entropy was tried.")
-    assert figures.draw_weights(table[:1]) is None and len(figures.draw_weights(table)[1]) == 4
 
 
 def test_joints_of_the_best_encoding_are_named():

@@ -108,7 +108,7 @@ def test_figures_show_what_their_tables_say(people, tmp_path):
             "Dice",
         ),
         "curves": figures.draw_curves(
-            pd.DataFrame({"network": ["a", "a"], "x": [0, 0], "y": [1, 3]}), "x", "y", "x", "y"
+            pd.DataFrame({"network": ["a", "a"], "x": [0, 1], "y": [1, 3]}), "x", "y", "x", "y"
         ),
     }
     rows = {name: len(table) for name, (_, table) in drawn.items()}

@@ -46,20 +46,9 @@ def draw_histories(histories: dict[str, pd.DataFrame]) -> Drawn:
     long = filled.melt(["run", "epoch"], columns).dropna()
     long["set"] = np.where(long.variable.str.startswith("validation"), "validation", "training")
     long["loss"] = long.variable.str.removeprefix("validation_").map(LOSSES)
-    grid = sns.relplot(
-        long,
-        x="epoch",
-        y="value",
-        col="loss",
-        hue="run",
-        style="set",
-        kind="line",
-        dashes={"training": (3, 1.5), "validation": ""},
-        marker="o",
-        markersize=3,
-        markeredgewidth=0,
-        facet_kws={"sharey": False},
-    )
+    look = {"style": "set", "dashes": {"training": (3, 1.5), "validation": ""}}
+    look |= {"marker": "o", "markersize": 3, "markeredgewidth": 0, "facet_kws": {"sharey": False}}
+    grid = sns.relplot(long, x="epoch", y="value", col="loss", hue="run", kind="line", **look)
     grid.set(yscale="log").set_ylabels("loss")
     for ax in grid.axes.flat:
         epoch_axis(ax, long)
@@ -94,12 +83,10 @@ def draw_masks(
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
         row[0].set_ylabel(name)
-    rows = [
-        (name, still.source, float((image > 127).sum()))
-        for name in masks
-        for still, image in zip(stills, masks[name], strict=True)
-    ]
-    return fig, pd.DataFrame(rows, columns=["network", "source", "mask_px"])
+    shown = pd.DataFrame(
+        {"network": np.repeat(list(masks), len(stills)), "source": len(masks) * [s.source for s in stills]}
+    )
+    return fig, shown.assign(mask_px=[float((image > 127).sum()) for images in masks.values() for image in images])
 
 
 def draw_channels(still: Still, maps: np.ndarray, keypoints: Sequence[str]) -> Drawn:
@@ -166,9 +153,8 @@ def draw_pck(tables: dict[str, pd.DataFrame]) -> Drawn:
         As from `masks.pck_table`, by encoding.
     """
     table = pd.concat([one.assign(encoding=name) for name, one in tables.items()], ignore_index=True)
-    percent = table.assign(
-        pck=100 * table.pck, pck_any=100 * table.pck_any, keypoint=table.keypoint.str.replace("_", " ")
-    )
+    percent = table.assign(keypoint=table.keypoint.str.replace("_", " "))
+    percent[["pck", "pck_any"]] *= 100
     fig, ax = plt.subplots(figsize=(TWO_COLUMNS, 2.6))
     look = {"x": "keypoint", "hue": "encoding", "dodge": 0.2 * (len(tables) - 1), "linestyle": "none", "markersize": 4}
     sns.pointplot(percent, y="pck", ax=ax, **look)
@@ -180,44 +166,23 @@ def draw_pck(tables: dict[str, pd.DataFrame]) -> Drawn:
 
 
 def draw_curves(
-    table: pd.DataFrame,
-    x: str,
-    y: str,
-    xlabel: str,
-    ylabel: str,
-    *,
-    colour_by: str = "network",
-    logx: bool = False,
-) -> Drawn:
+    table: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str, *, hue: str = "network", logx: bool = False
+) -> Drawn | None:
     """A quantity against another, a line per network: the mean, shaded between the lowest and the highest repeat.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Columns `x`, `y` and `colour_by`; repeats are further rows.
+        Columns `x`, `y` and `hue`; repeats are further rows. A single `x` makes no figure.
     """
+    if len(set(table[x])) < 2:
+        return None
     fig, ax = plt.subplots(figsize=(ONE_COLUMN, 2.6))
     look = {"errorbar": ("pi", 100), "marker": "o", "markersize": 3, "markeredgewidth": 0}
-    sns.lineplot(table, x=x, y=y, hue=colour_by, ax=ax, **look)
+    sns.lineplot(table, x=x, y=y, hue=hue, ax=ax, **look)
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear")
     ax.legend()
     return fig, table
-
-
-def draw_learning_curve(curve: pd.DataFrame) -> Drawn | None:
-    """Dice by number of training images, from `encodings.learning_curve`; no figure for one number."""
-    if curve.images.nunique() < 2:
-        return None
-    return draw_curves(curve, "images", "dice", "training images", "Dice coefficient, test people", logx=True)
-
-
-def draw_weights(weights: pd.DataFrame) -> Drawn | None:
-    """Dice and joints by weight of the cross entropy, from `encodings.weights_table`; no figure for one weight."""
-    if weights.joints_weight.nunique() < 2:
-        return None
-    long = weights.melt("joints_weight", ["dice", "pck"], "quantity")
-    labels = "weight of the cross entropy", "Dice, share of joints detected"
-    return draw_curves(long, "joints_weight", "value", *labels, colour_by="quantity", logx=True)
 
 
 def draw_seeds(table: pd.DataFrame, ylabel: str) -> Drawn:
@@ -231,17 +196,8 @@ def draw_seeds(table: pd.DataFrame, ylabel: str) -> Drawn:
     fig, ax = plt.subplots(figsize=(TWO_COLUMNS, 2.2))
     look = {"x": "encoding", "y": "dice", "hue": "set", "ax": ax}
     sns.stripplot(table, dodge=True, jitter=False, size=4, alpha=0.7, **look)
-    sns.pointplot(
-        table,
-        dodge=0.4 * (len(set(table.set)) - 1),
-        errorbar=None,
-        linestyle="none",
-        marker="_",
-        markersize=14,
-        markeredgewidth=1.2,
-        legend=False,
-        **look,
-    )
+    look |= {"dodge": 0.4 * (len(set(table.set)) - 1), "errorbar": None, "linestyle": "none", "legend": False}
+    sns.pointplot(table, marker="_", markersize=14, markeredgewidth=1.2, **look)
     ax.set(xlabel="", ylabel=ylabel)
     ax.legend(title="people")
     return fig, table

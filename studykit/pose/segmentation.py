@@ -11,7 +11,7 @@ from studykit.pose.codecs import joint_maps
 from studykit.pose.codecs.joint_maps import JOINTS, OUTPUTS, TOP, any_joints
 from studykit.pose.examples.augmentation import Augmentation
 from studykit.pose.examples.batches import Buckets, padded_size
-from studykit.pose.network import Family, family
+from studykit.pose.network import Family, Network, family
 from studykit.pose.scores.pck import head_length_px
 from studykit.skeletons import SKELETONS
 from studykit.stills import PSEUDO_MASK, Still, StillSet, known_share, rescale, warp, with_skeleton, zoom_matrix
@@ -197,6 +197,11 @@ def predict(
         for place, number in enumerate(batches.numbers(n)):
             height, width = stills[number].image.shape[:2]
             yield number, {name: maps[place, :height, :width] for name, maps in outputs.items()}
+
+
+def in_order(network: Network, stills: Sequence[Still]) -> list[dict[str, np.ndarray]]:
+    """Maps of a few stills, as from `predict`, in their order."""
+    return [maps for _, maps in sorted(predict(network.model, network.settings, stills), key=lambda pair: pair[0])]
 
 
 def prepare_sets(

@@ -13,7 +13,7 @@ import pandas as pd
 from studykit.notebook import require
 from studykit.pose.network import Network, load
 from studykit.pose.scores.masks import pck_table
-from studykit.pose.segmentation import predict
+from studykit.pose.segmentation import in_order
 from studykit.stills import StillSet
 
 MADE_BY = "10_train_segmentation"
@@ -54,12 +54,7 @@ def load_runs(folder: Path | str, runs: Mapping[str, str]) -> dict[str, Network]
 
 def predict_maps(network: Network, stills: StillSet) -> list[dict[str, np.ndarray]]:
     """Maps (height, width, channels) of a few stills by output, kept."""
-
-    def make() -> list[dict[str, np.ndarray]]:
-        found = dict(predict(network.model, network.settings, stills))
-        return [found[n] for n in range(len(stills))]
-
-    return network.kept("maps", stills, make)
+    return network.kept("maps", stills, lambda: in_order(network, stills))
 
 
 def predict_masks(network: Network, stills: StillSet) -> list[np.ndarray]:

@@ -132,27 +132,19 @@ def _judge(model: Any, settings: Settings, stills: StillSet, about: pd.DataFrame
         person, points, places = settings.decode(maps)
         masks[n], found[n] = np.round(255 * person).astype(np.uint8), dice(stills[n].mask, person)
         if settings.joints != "none":
-            rows += _joint_rows(stills[n], settings.keypoints, points, places, about.head_px[n])
-    return masks, about.assign(dice=found), pd.DataFrame(rows)
+            rows.append(_joints(stills[n], settings.keypoints, points, places, about.head_px[n]))
+    return masks, about.assign(dice=found), pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
 
 
-def _joint_rows(
+def _joints(
     still: Still, keypoints: Sequence[str], points: np.ndarray, places: np.ndarray, head_px: float
-) -> list[dict]:
-    return [
-        {
-            "source": still.source,
-            "keypoint": name,
-            "x_px": x,
-            "y_px": y,
-            "confidence": confidence,
-            "error_px": np.hypot(x - u, y - v),
-            "nearest_px": np.hypot(*(places - (u, v)).T).min(initial=np.inf),
-            "head_px": head_px,
-        }
-        for name, (x, y, confidence), (u, v, known) in zip(keypoints, points, still.keypoints, strict=True)
-        if known
-    ]
+) -> pd.DataFrame:
+    known = still.keypoints[:, 2] > 0
+    (x, y, confidence), truth = points[known].T, still.keypoints[known, :2]
+    numbers = {"x_px": x, "y_px": y, "confidence": confidence, "error_px": np.hypot(*(points[known, :2] - truth).T)}
+    numbers["nearest_px"] = np.hypot(*(places - truth[:, None]).transpose(2, 0, 1)).min(axis=1, initial=np.inf)
+    about = {"source": still.source, "keypoint": np.array(keypoints)[known]}
+    return pd.DataFrame(about | {name: value.astype(float) for name, value in numbers.items()}).assign(head_px=head_px)
 
 
 def keep_judged(folder: Path, masks: Sequence[np.ndarray], judged: pd.DataFrame, points: pd.DataFrame) -> None:

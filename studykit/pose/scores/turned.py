@@ -12,7 +12,7 @@ import pandas as pd
 from studykit.kept import code_digest, kept
 from studykit.pose.network import CODE, Network, backend
 from studykit.pose.scores.masks import dice
-from studykit.pose.segmentation import predict
+from studykit.pose.segmentation import in_order
 from studykit.stills import Still
 
 
@@ -65,8 +65,7 @@ def _rotations(network: Network, stills: Sequence[Still], angles: list[float]) -
 
 def _people(network: Network, stills: Sequence[Still]) -> list[np.ndarray]:
     """The person's probability in each still."""
-    found = dict(predict(network.model, network.settings, stills))
-    return [found[n]["mask"][..., -1] for n in range(len(stills))]
+    return [maps["mask"][..., -1] for maps in in_order(network, stills)]
 
 
 def _difference(upright: np.ndarray, found: np.ndarray, angle: float, radius: float = 0.45) -> float:
