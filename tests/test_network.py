@@ -128,8 +128,14 @@ def test_a_kept_network_is_read_without_keras(first):
 import sys
 from pathlib import Path
 import tiny_network
-import studykit.pose.training
+import pkgutil
+from importlib import import_module
+import studykit.pose
 from studykit.pose.network import load
+modules = [one.name for one in pkgutil.walk_packages(studykit.pose.__path__, "studykit.pose.")]
+assert {{"studykit.pose." + name for name in ("views", "topdown", "openpose", "segmentation")}} <= set(modules)
+for module in modules:
+    import_module(module)
 network = tiny_network.trained(Path({str(first.folder)!r}))
 assert load(network.folder, made_by="x").history.equals(network.history) and tiny_network.ASKED == []
 sys.exit(" ".join({{"keras", "tensorflow", "studykit.models"}} & set(sys.modules)) or None)

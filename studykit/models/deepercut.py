@@ -14,7 +14,6 @@ from keras import layers, ops
 from studykit.models.backbones import build_backbone, load_backbone
 
 STRIDE = 8  # of score maps and location refinement, px a cell
-LOCREF_STDEV = 7.2801  # px; makes offsets about unit size (DeeperCut, section 3.2)
 
 
 def deepercut(
@@ -56,7 +55,7 @@ def deepercut(
     -------
     keras.Model
         (batch, H, W, 3) RGB 0 to 255 -> {"scores": (batch, H/8, W/8, K) logits,
-        "offsets": (batch, H/8, W/8, 2 K) in units of `LOCREF_STDEV`: x of all keypoints, then y}.
+        "offsets": (batch, H/8, W/8, 2 K) in units of 7.2801 px (`locref_stdev`): x of all keypoints, then y}.
     """
     if output_stride not in (16, 32):
         raise ValueError(f"output_stride: expected 16 or 32, got {output_stride}")
@@ -116,7 +115,7 @@ def offset_loss(target: Any, offsets: Any, weight: float = 0.05, delta: float = 
     Parameters
     ----------
     target : tensor (batch, h, w, 4 K)
-        Offsets in units of `LOCREF_STDEV`, then their weights: 1 in cells near the keypoint, else 0.
+        Offsets, then their weights: 1 in cells near the keypoint, else 0.
     offsets : tensor (batch, h, w, 2 K)
     weight : float
         DeepLabCut's `locref_loss_weight`.

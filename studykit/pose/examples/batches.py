@@ -36,7 +36,6 @@ class Batches:
         *,
         augmentation: Callable | None = None,
         seed: int | None = 0,
-        steps: int | None = None,
     ) -> None:
         """Keep the arguments."""
         if not len(stills):
