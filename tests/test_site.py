@@ -20,7 +20,8 @@ from studykit.files import write_text
 from studykit.notebook import headline, save_figure, save_table
 from studykit.site.notebooks import notebook_page
 from studykit.site.pages import write_study_page
-from studykit.site.wording import labelled, number, readable, table_html, tidy_table
+from studykit.site.wording import table_html, tidy_table
+from studykit.wording import label, number, readable, unit
 from studykit.workflow.configuration import load_config
 from studykit.workflow.plan import plan
 from studykit.workflow.provenance import machine, versions
@@ -207,7 +208,8 @@ def test_index_puts_runs_of_a_notebook_in_one_table(tiny):
 
 def test_names_and_numbers_are_written_for_people():
     numbers = {"n_participants": 12, "within_8px": 0.91597, "event_mae_s": 0.0225662, "parameters": 27583068}
-    assert labelled(numbers | {"frames_per_s": 76.11, "ap": None}) == [
+    numbers |= {"frames_per_s": 76.11, "ap": None}
+    assert [(label(name), number(value, unit(name))) for name, value in numbers.items()] == [
         ("Participants", "12"),
         ("Within 8 px", "0.916"),
         ("Event mean absolute error", "0.02257\u00a0s"),

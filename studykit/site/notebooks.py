@@ -4,6 +4,7 @@ import base64
 import re
 from copy import deepcopy
 from html import unescape
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ import mistune
 from markupsafe import Markup
 from traitlets.config import Config
 
-from studykit.site.wording import duration, label, scrolling, tidy_table
+from studykit.site.wording import duration, scrolling, tidy_table
+from studykit.wording import heading, label, number, unit
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -65,11 +67,8 @@ def notebook_page(
     for cell in notebook.cells:
         if "outputs" in cell:  # a progress bar is a widget; without its script only its first moment would be left
             data = [output.get("data", {}) for output in cell.outputs]
-            cell.outputs = [
-                output
-                for output, shown in zip(cell.outputs, data, strict=True)
-                if _WIDGET not in shown or "image/png" in shown  # a view with its picture: widgets.views
-            ]
+            kept = [_WIDGET not in shown or "image/png" in shown for shown in data]  # a view: widgets.views
+            cell.outputs = list(compress(cell.outputs, kept))
             for output in cell.outputs:
                 _show_picture(output, title, reports and Path(reports), home)
                 _show_text(output, title)
@@ -143,6 +142,7 @@ def figure_of(png: Path, reports: Path, title: str, caption: str = "", home: str
 def render(template: str, **content: Any) -> str:
     """A page from its template."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True)
-    environment.globals["duration"] = duration
+    environment.globals |= {"duration": duration, "label": label, "number": number, "unit": unit}
+    environment.filters["heading"] = heading
     style = Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))
     return environment.get_template(template).render(style=style, **content)

@@ -4,24 +4,22 @@ import json
 import re
 import sys
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import nbformat
 import pandas as pd
 import yaml
-from markupsafe import Markup
 
 from studykit.files import resolve, write_text
 from studykit.site.notebooks import about, figure_of, notebook_page, opening, render, to_html
-from studykit.site.wording import duration, heading, label, labelled, number, scrolling, table_html
+from studykit.site.wording import table_html
+from studykit.wording import label
 from studykit.workflow.benchmarks import read_results, table_rows
 from studykit.workflow.configuration import StudyConfig
 from studykit.workflow.parameters import read_cells
 from studykit.workflow.plan import plan
 from studykit.workflow.provenance import busy_seconds
-
-if TYPE_CHECKING:
-    pass
 
 _SHOWN_ROWS = 24
 _TEXTS = Path(__file__).with_name("front.yaml")
@@ -66,11 +64,11 @@ def write_study_page(config: StudyConfig, failures: Iterable[str] = ()) -> dict[
         data=[texts["data"][config.dataset]] * (gait or not networks) + [texts["stills"].get(config.stills)] * networks,
         scale_note=texts["notes"].get(config.name),
         failures=failures,
-        study=labelled({name: value for name, value in summary["study"].items() if value is not None}),
+        study={name: value for name, value in summary["study"].items() if value is not None},
         chapters=chapters,
-        records=_records_table(records.values(), parts),
+        records=list(records.values()),
+        pages={name: part["page"] for name, part in parts.items()},
         benchmarks=benchmarks,
-        last=next(reversed(records.values()), None),
     )
     write_text(reports / "index.html", page + "\n")
     return summary
@@ -95,8 +93,6 @@ def _story(config, networks, gait, texts):
 
 
 def _write_notebook_pages(parts, reports, records):
-    import nbformat
-
     for place, part in enumerate(parts):
         up = "../" * part["run"].count("/")
         before, after = (
@@ -114,9 +110,8 @@ def _write_benchmark_page(reports):
     if not results:
         return None
     write_text(reports / "benchmarks.json", json.dumps(results, indent=1) + "\n")
-    rows = [row | {"Script": _link(f"#{row['Script']}", row["Script"])} for row in table_rows(results)]
-    content = {"title": "Benchmarks", "table": _rows_html(rows, "Benchmarks"), "results": results}
-    write_text(reports / page, render("benchmarks.html.j2", **content))
+    text = render("benchmarks.html.j2", title="Benchmarks", rows=table_rows(results), results=results)
+    write_text(reports / page, text)
     return page
 
 
@@ -128,13 +123,8 @@ def _part(run, reports, numbers, record):
     title, intro = opening(cells, run.name)
     variant = run.name.partition("/")[2] or None
     captions = _captions(cells)
-    noted = [
-        reports / name
-        for cell in cells
-        for output in cell.get("outputs", [])
-        for name in about(output).get("files", ())
-    ]
-    left = [path for path in noted if path.is_file()]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    left = [path for output in outputs for name in about(output).get("files", ()) if (path := reports / name).is_file()]
     return {
         "run": run.name,
         "variant": variant,
@@ -143,65 +133,28 @@ def _part(run, reports, numbers, record):
         "page": f"html/{run.name}.html" if there else None,
         "intro": to_html(intro),
         "conclusion": to_html(_conclusion(cells)),
-        "headline": numbers,
-        "numbers": labelled(numbers),
+        "numbers": numbers,
         "figures": [figure_of(p, reports, title, captions.get(p.stem, "")) for p in left if p.suffix == ".png"],
         "tables": [_table(p, reports) for p in left if p.suffix == ".csv" and p.is_relative_to(reports / "tables")],
-        "seconds": record and duration(record["seconds"]),
+        "seconds": record and record["seconds"],
     }
 
 
 def _chapters(parts, texts):
     """The runs in chapters; those of one notebook together."""
-    groups = {}
-    for part in parts:
-        groups.setdefault(part["run"].partition("/")[0], []).append(part)
+    groups = [_group(name, list(own)) for name, own in groupby(parts, lambda part: part["run"].partition("/")[0])]
     chapters = []
     for digit, (title, story) in texts.items():
-        own = [_group(name, parts) for name, parts in groups.items() if name.startswith(digit)]
-        if own:
+        if own := [group for group in groups if group["id"].startswith(digit)]:
             chapters.append({"digit": digit, "title": title, "story": story, "groups": own})
     return chapters
 
 
 def _group(name, parts):
-    """One notebook with its runs; several stand in one table, a row a run."""
-    first = parts[0]
-    group = {key: first[key] for key in ("title", "intro")}
-    group |= {"id": name, "short": first["title"].partition(":")[0], "parts": parts}
-    if first["variant"] is not None:
-        heads = {key: heading(key) for part in parts for key in part["headline"]}
-        rows = [
-            {"Run": _link(part["page"], part["variant"])}
-            | {heads[key]: number(part["headline"][key]) if key in part["headline"] else "" for key in heads}
-            | {"Time": part["seconds"] or "not run yet"}
-            for part in parts
-        ]
-        group["runs"] = _rows_html(rows, f"Runs of: {first['title']}")
-    return group
-
-
-def _records_table(records, parts):
-    rows = [
-        {
-            "Notebook": _link(parts[record["run"]]["page"], record["run"]),
-            "Started": record["start"][:16].replace("T", " "),
-            "Time": duration(record["seconds"]),
-            "Peak memory": f"{record['peak_memory_gb']:.1f} GB",
-            "Threads": record["threads"],
-            "Backend": " ".join([record["backend"] or "", ", ".join(record["devices"])]).strip(),
-        }
-        for record in records
-    ]
-    return _rows_html(rows, "How each notebook ran")
-
-
-def _rows_html(rows, about):
-    return scrolling(Markup(pd.DataFrame(rows).map(Markup.escape).to_html(index=False, border=0, escape=False)), about)
-
-
-def _link(path, text):
-    return Markup('<a href="{}">{}</a>').format(path, text) if path else text
+    """One notebook with its runs, and the names of the numbers that any of them has."""
+    title, numbers = parts[0]["title"], dict.fromkeys(key for part in parts for key in part["numbers"])
+    short = title.partition(":")[0]
+    return {"id": name, "title": title, "short": short, "intro": parts[0]["intro"], "parts": parts, "numbers": numbers}
 
 
 def _captions(cells):

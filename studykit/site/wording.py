@@ -1,17 +1,11 @@
 """Tables and numbers of results as the site shows them."""
 
 import re
-from collections.abc import Mapping
 
 import pandas as pd
 from markupsafe import Markup
 
-from studykit.wording import heading, label, number, readable, unit
-
-
-def labelled(numbers: Mapping[str, float | None]) -> list[tuple[str, str]]:
-    """Headline numbers as (label, value with unit); a dash for what could not be measured."""
-    return [(label(name), number(value, unit(name))) for name, value in numbers.items()]
+from studykit.wording import heading, readable
 
 
 def duration(seconds: float) -> str:

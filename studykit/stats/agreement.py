@@ -89,11 +89,9 @@ def equivalence_table(curves: xr.DataArray, delta: float, alpha: float = 0.05) -
     needed = band.assign(share=100 * band.equivalent.astype(float), edge=np.maximum(band.high, -band.low))
     curve = needed.groupby(["keypoint", "space"], sort=False)
     aims = {"share_percent": ("share", "mean"), "smallest_delta": ("edge", "max"), "p": ("p", "max")}
-    summary = curve.agg(**aims).assign(
-        p_holm=lambda table: holm(table, "p"),
-        equivalent=lambda table: table.p_holm < alpha,
-        refused=curve.refused.first(),
-    )
+    summary = curve.agg(**aims)
+    corrected = holm(summary, "p")
+    summary = summary.assign(p_holm=corrected, equivalent=corrected < alpha, refused=curve.refused.first())
     return band, summary.reset_index()
 
 
@@ -192,16 +190,14 @@ def bootstrap(measure: Callable, n: int, samples: int, seed: int) -> tuple[float
     low, high : float
         NaN where the samples do not vary enough for the correction.
     """
+
+    def of_people(drawn, axis=-1):
+        return measure(np.asarray(drawn, int))
+
+    options = {"n_resamples": samples, "vectorized": True, "method": "BCa", "rng": np.random.default_rng([seed, n])}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # degenerate samples of few people: the interval is NaN, which says it
-        found = stats.bootstrap(
-            (np.arange(n),),
-            lambda i, axis=-1: measure(np.asarray(i, int)),
-            n_resamples=samples,
-            vectorized=True,
-            method="BCa",
-            rng=np.random.default_rng([seed, n]),
-        ).confidence_interval
+        found = stats.bootstrap((np.arange(n),), of_people, **options).confidence_interval
     return float(found.low), float(found.high)
 
 

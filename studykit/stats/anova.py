@@ -9,28 +9,9 @@ from scipy import stats
 from studykit.stats.subjects import Refused, curve_names, every_curve, holm, p_text, refusals
 
 EFFECTS = ("perspective", "time", "interaction")
-_PINGOUIN = {
-    "ddof1": "df1",
-    "ddof2": "df2",
-    "p_unc": "p",
-    "p_GG_corr": "p_gg",
-    "eps": "epsilon",
-    "ng2": "eta2_generalized",
-}
-_NUMBERS = [
-    "effect",
-    "F",
-    "df1",
-    "df2",
-    "p",
-    "epsilon",
-    "df1_gg",
-    "df2_gg",
-    "p_gg",
-    "eta2_partial",
-    "eta2_generalized",
-    "n_subjects",
-]
+_PINGOUIN = dict(ddof1="df1", ddof2="df2", p_unc="p", p_GG_corr="p_gg", eps="epsilon", ng2="eta2_generalized")
+_NUMBERS = ["effect", "F", "df1", "df2", "p", "epsilon", "df1_gg", "df2_gg", "p_gg"]
+_NUMBERS += ["eta2_partial", "eta2_generalized", "n_subjects"]
 
 
 def f_tests(values: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
@@ -148,9 +129,9 @@ def in_short(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows.values()).fillna("")
 
 
-def count_significant(table: pd.DataFrame, effect: str = "perspective", corrected: bool = False) -> int | None:
-    """How many curves show the effect; None where every test was refused."""
-    rows = table[(table.effect == effect) & (table.refused == "")]
+def count_significant(table: pd.DataFrame, corrected: bool = False) -> int | None:
+    """How many curves show an effect of perspective; None where every test was refused."""
+    rows = table[(table.effect == "perspective") & (table.refused == "")]
     return int(rows["significant_holm" if corrected else "significant"].sum()) if len(rows) else None
 
 
@@ -178,7 +159,7 @@ def verdict(trials: pd.DataFrame, participants: pd.DataFrame, alpha: float = 0.0
     return (
         f"With {by_trial:.0f} trials as subjects the perspective effect is significant at {alpha:g} in {published} of "
         f"{(rows.effect == 'perspective').sum()} curves; with {by_person:.0f} participants as subjects in {plain}, and "
-        f"in {sound} after Holm's correction{f' ({names})' if names else ''}. "
+        f"in {sound} after Holm's correction{names}. "
         f"Epsilon for time is {time.epsilon.min():.3f} to {time.epsilon.max():.3f}, so that its {rows.df1.max():.0f} "
         f"nominal degrees of freedom are worth {time.df1_gg.min():.1f} to {time.df1_gg.max():.1f}; a time effect only "
         f"says that people move. {refusals(participants)}".strip()
@@ -201,12 +182,11 @@ def conclusion(
     alpha : float
     """
     tested = equivalence.p.notna().any()
-    counts = {
-        f"perspective effects as published (trials as subjects, alpha {alpha:g})": count_significant(trials),
-        "perspective effects with participants as subjects, after Holm": count_significant(
-            participants, corrected=True
-        ),
+    published, sound = count_significant(trials), count_significant(participants, corrected=True)
+    said = {
+        f"perspective effects as published (trials as subjects, alpha {alpha:g})": published,
+        "perspective effects with participants as subjects, after Holm": sound,
         f"curves equivalent within {margin}": equivalence.equivalent.sum() if tested else None,
     }
-    said = {name: "not tested" if n is None else f"{n} of {len(equivalence)}" for name, n in counts.items()}
-    return "\n".join(f"- {name}: {number}" for name, number in said.items())
+    of = f" of {len(equivalence)}"
+    return "\n".join(f"- {name}: {'not tested' if n is None else f'{n}{of}'}" for name, n in said.items())

@@ -1,5 +1,6 @@
 """How often each test finds a perspective effect where there is none."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,20 +9,18 @@ from scipy import stats
 
 from studykit.stats import anova, curves
 
-CHUNK = 50  # studies held in memory at once
+_CHUNK = 50  # studies held in memory at once
+_HARMONICS = 6  # of the random shapes; fewer are smoother
 
 
 def simulate_null(
     n_studies: int,
-    participants: int = 32,
-    trials: int = 2,
+    participants: int,
+    trials: int,
     seed: int | Sequence[int] = 0,
-    *,
-    views: int = 2,
     percents: int = 101,
     participant_sd_px: float = 3.0,
     trial_sd_px: float = 2.0,
-    harmonics: int = 6,
 ) -> np.ndarray:
     """Curves of studies without a perspective effect, although the views of each person do differ.
 
@@ -32,14 +31,11 @@ def simulate_null(
 
     Parameters
     ----------
-    n_studies, participants, trials : int
-    seed : int
-    views, percents : int
+    n_studies, participants, trials, percents : int
+    seed : int or sequence of int
     participant_sd_px, trial_sd_px : float
         Spread of the difference between views: between people, and between one person's trials, px. Their
         intraclass correlation is participant_sd^2 / (participant_sd^2 + trial_sd^2), 0.69 as they stand.
-    harmonics : int
-        Of the random shapes; fewer are smoother.
 
     Returns
     -------
@@ -48,7 +44,7 @@ def simulate_null(
     """
     rng = np.random.default_rng([*np.atleast_1d(seed), participants, trials])
     phase = 2 * np.pi * np.linspace(0, 1, percents)
-    order = np.arange(1, harmonics + 1)
+    order = np.arange(1, 1 + _HARMONICS)
     power = 1.0 / order**2
     scale, angle = np.sqrt(0.5 * power / power.sum())[:, None], order[:, None] * phase
     basis = np.concatenate([np.full((1, percents), np.sqrt(0.5)), scale * np.cos(angle), scale * np.sin(angle)])
@@ -59,20 +55,19 @@ def simulate_null(
     walk = 100 * np.cos(phase) + 25 * np.sin(2 * phase)
     person = walk + 10 * smooth(n_studies, participants, 1, 1)
     # Each view carries its own part, so that the difference of two views has the spreads asked for.
-    own = participant_sd_px / np.sqrt(2) * smooth(n_studies, participants, 1, views)
-    own = own + trial_sd_px / np.sqrt(2) * smooth(n_studies, participants, trials, views)
+    own = participant_sd_px / np.sqrt(2) * smooth(n_studies, participants, 1, 2)
+    own = own + trial_sd_px / np.sqrt(2) * smooth(n_studies, participants, trials, 2)
     return np.moveaxis(person + own, -1, -2)
 
 
 def false_positive_rates(
-    n_studies: int = 2000,
+    n_studies: int,
     participants: int = 32,
     trials: int = 2,
     seed: int = 0,
-    *,
     alpha: float = 0.05,
     permutations: int = 500,
-    **null,
+    **null: float,
 ) -> pd.DataFrame:
     """Share of null studies in which each test is significant.
 
@@ -101,16 +96,15 @@ def false_positive_rates(
     def count(test, effect, unit, p):
         rejected.setdefault((test, effect, unit), []).append(np.atleast_1d(p) < alpha)
 
-    for start in range(0, n_studies, CHUNK):
-        size = min(CHUNK, n_studies - start)
+    for start in range(0, n_studies, _CHUNK):
+        size = min(_CHUNK, n_studies - start)
         values = simulate_null(size, participants, trials, [seed, start], **null)
-        by_trial = anova.f_tests(values.reshape(size, participants * trials, *values.shape[3:]))
         means = values.mean(2)
-        by_person = anova.f_tests(means)
-        for effect in ("perspective", "interaction"):
-            count("RM-ANOVA", effect, "trial", by_trial[effect]["p_gg"])
-            count("RM-ANOVA", effect, "participant", by_person[effect]["p_gg"])
-        for unit, people in (("trial", values.reshape(size, -1, *values.shape[3:])), ("participant", means)):
+        subjects = {"trial": values.reshape(size, -1, *values.shape[3:]), "participant": means}
+        tests = {unit: anova.f_tests(people) for unit, people in subjects.items()}
+        for effect, unit in itertools.product(("perspective", "interaction"), tests):
+            count("RM-ANOVA", effect, unit, tests[unit][effect]["p_gg"])
+        for unit, people in subjects.items():
             for differences in people[..., 0] - people[..., 1]:
                 count("SPM paired t", "anywhere in the cycle", unit, curves.random_field(differences)[1])
         if permutations:

@@ -10,7 +10,7 @@ import spm1d
 import xarray as xr
 from spm1d import rft1d
 
-from studykit.stats.subjects import Refused, as_curves, curve_names, difference, every_curve, holm, p_text, refusals
+from studykit.stats.subjects import Refused, as_curves, difference, every_curve, holm, in_how_many, p_text
 
 METHODS = ("parametric", "permutation")
 _PAIRED = ["n_subjects", "mean_difference", "t_max", "at_percent", "threshold", "p"]
@@ -122,8 +122,7 @@ def paired_t(
     t = t_field(differences)
     peak = int(np.abs(t).argmax())
     if method == "permutation":
-        peaks = flipped_peaks(differences, exchanges(differences, alpha, permutations, seed))
-        threshold, p = upper_quantile(peaks, alpha), share_as_high(peaks, peaks[0])
+        threshold, p = judged(flipped_peaks(differences, exchanges(differences, alpha, permutations, seed)), alpha)
     else:
         spm, p = random_field(differences)
         threshold = float(spm.inference(alpha, two_tailed=True).zstar)
@@ -155,10 +154,9 @@ def share_as_high(peaks: np.ndarray, peak: float) -> float:
     return float(np.mean(peaks >= peak * (1 - 1e-9)))
 
 
-def upper_quantile(peaks: np.ndarray, alpha: float) -> float:
-    """Smallest threshold that a share alpha of the peaks or fewer exceeds."""
-    ordered = np.sort(peaks)
-    return ordered[len(ordered) - 1 - int(np.floor(alpha * len(ordered)))]
+def judged(peaks: np.ndarray, alpha: float) -> tuple[float, float]:
+    """Smallest threshold that a share alpha of the peaks or fewer exceeds, and p of the first, the data's own."""
+    return np.sort(peaks)[-1 - int(np.floor(alpha * len(peaks)))], share_as_high(peaks, peaks[0])
 
 
 def clusters(
@@ -182,7 +180,7 @@ def clusters(
     rows = []
     if method == "permutation":
         peaks = flipped_peaks(differences, exchanges(differences, alpha, permutations, seed))
-        above = np.flatnonzero(np.abs(t) > upper_quantile(peaks, alpha))
+        above = np.flatnonzero(np.abs(t) > judged(peaks, alpha)[0])
         for run in np.split(above, np.flatnonzero(np.diff(above) > 1) + 1) if len(above) else ():
             peak = t[run][np.abs(t[run]).argmax()]
             rows.append((percent[run[0]], percent[run[-1]], peak, share_as_high(peaks, abs(peak))))
@@ -210,8 +208,8 @@ def paired_t_table(curves: xr.DataArray, alpha: float = 0.05, permutations: int 
         keypoint, space, method, n_subjects, mean_difference, t_max, at_percent, threshold, p, p_holm, significant
         (after Holm), refused.
     """
-    table = by_both_methods(curves, paired_t, _PAIRED, alpha=alpha, permutations=permutations, seed=seed)
-    return with_holm(table, ["method"], alpha)
+    options = {"alpha": alpha, "permutations": permutations, "seed": seed}
+    return by_both_methods(curves, paired_t, _PAIRED, ["method"], **options)
 
 
 def cluster_table(curves: xr.DataArray, alpha: float = 0.05, permutations: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -232,20 +230,19 @@ def cluster_table(curves: xr.DataArray, alpha: float = 0.05, permutations: int =
 
 
 def by_both_methods(
-    curves: xr.DataArray, test: Callable[..., pd.DataFrame], columns: Sequence[str], **options
+    curves: xr.DataArray, test: Callable, columns: list[str], families: Sequence[str] = (), **options
 ) -> pd.DataFrame:
-    """`every_curve` with a column `method`: parametric, then by permutation."""
+    """`every_curve` with a column `method`: parametric, then by permutation.
+
+    With `families`, columns whose p values are corrected together, `p_holm` and `significant` follow after `p`.
+    """
     tables = {name: every_curve(curves, test, columns, method=name, **options) for name in METHODS}
-    for name, table in tables.items():
-        table.insert(2, "method", name)
-    return pd.concat(tables.values(), ignore_index=True)
-
-
-def with_holm(table: pd.DataFrame, families: Sequence[str], alpha: float) -> pd.DataFrame:
-    """The table with `p_holm` (within families over the curves) and `significant` beside p."""
-    at = table.columns.get_loc("p") + 1
-    table.insert(at, "p_holm", holm(table, "p", by=families))
-    table.insert(at + 1, "significant", table.p_holm < alpha)
+    table = pd.concat(tables, names=["method"]).reset_index("method").reset_index(drop=True)
+    table.insert(2, "method", table.pop("method"))
+    if families:
+        at = table.columns.get_loc("p") + 1
+        table.insert(at, "p_holm", holm(table, "p", by=families))
+        table.insert(at + 1, "significant", table.p_holm < options["alpha"])
     return table
 
 
@@ -287,19 +284,11 @@ def verdict(table: pd.DataFrame, clusters: pd.DataFrame) -> str:
     """
     sentences = []
     for method, rows in table.groupby("method", sort=False):
-        tested = rows[rows.refused == ""]
-        if tested.empty:
-            sentences.append(f"No SPM ({method}). {refusals(rows)}")
-            continue
-        found = tested[tested.significant]
-        names = curve_names(found)
-        sentences.append(
-            f"SPM ({method}) finds a difference between the views somewhere in the cycle in {len(found)} of "
-            f"{len(tested)} curves after Holm's correction{f': {names}' if names else ''}."
-        )
+        finds = f"SPM ({method}) finds a difference between the views somewhere in the cycle"
+        sentences.append(in_how_many(rows, finds, f"No SPM ({method})"))
         here = clusters[(clusters.method == method) & clusters.peak_t.notna()]
         if len(here):
-            where = here.assign(length=here.to_percent - here.from_percent).sort_values("length").iloc[-1]
+            where = here.loc[(here.to_percent - here.from_percent).idxmax()]
             sentences.append(
                 f"The longest stretch is {where.from_percent:.0f} to {where.to_percent:.0f} % of the cycle in "
                 f"{where.space} of {where.keypoint} ({p_text(where.p)} before Holm)."

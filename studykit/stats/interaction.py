@@ -8,17 +8,8 @@ import spm1d
 import xarray as xr
 from spm1d import rft1d
 
-from studykit.stats.curves import (
-    by_both_methods,
-    exchanges,
-    flipped_peaks,
-    share_as_high,
-    sign_flips,
-    t_field,
-    upper_quantile,
-    with_holm,
-)
-from studykit.stats.subjects import MIN_SUBJECTS, Refused, curve_names, refusals
+from studykit.stats.curves import by_both_methods, exchanges, flipped_peaks, judged, t_field
+from studykit.stats.subjects import MIN_SUBJECTS, Refused, in_how_many
 
 _COLUMNS = ["effect", "n_subjects", "n_trials", "f_max", "at_percent", "threshold", "p"]
 
@@ -55,11 +46,7 @@ def two_way(
     differences = cells[..., 0] - cells[..., 1]  # (participant, trial, percent)
     varying = differences.std((0, 1)) > 1e-9 * differences.std()
     cells, differences, percent = cells[:, :, varying], differences[:, :, varying], selected.percent.values[varying]
-    if method == "permutation":
-        exchanges(differences[:, 0], alpha, permutations, seed)  # refuses where too few people make any p too large
-        found = _exchanged(differences, alpha, permutations, seed)
-    else:
-        found = _anova2rm(cells, alpha)
+    found = _exchanged(differences, alpha, permutations, seed) if method == "permutation" else _anova2rm(cells, alpha)
     size = cells.shape[:2]
     rows = [(effect, *size, f.max(), float(percent[f.argmax()]), *rest) for effect, (f, *rest) in found.items()]
     return pd.DataFrame(rows, columns=_COLUMNS)
@@ -105,26 +92,23 @@ def _anova2rm(cells, alpha):
         fields = spm1d.stats.anova2rm(curves, view, trial, person)
     found = {}
     for effect, spm in (("perspective", fields[0]), ("interaction", fields[2])):
-        threshold = rft1d.f.isf(alpha, spm.df, n_percent, spm.fwhm, withBonf=True)
-        p = rft1d.f.sf(spm.z.max(), spm.df, n_percent, spm.fwhm, withBonf=True)
-        found[effect] = (spm.z, float(threshold), float(min(1, p)))
+        field = {"df": spm.df, "nodes": n_percent, "FWHM": spm.fwhm, "withBonf": True}
+        found[effect] = (spm.z, float(rft1d.f.isf(alpha, **field)), float(min(1, rft1d.f.sf(spm.z.max(), **field))))
     return found
 
 
 def _exchanged(differences, alpha, permutations, seed):
     n, n_trials, _ = differences.shape
-    means = differences.mean(1)
-    peaks = flipped_peaks(means, sign_flips(n, permutations, seed)) ** 2
-    found = {"perspective": (t_field(means) ** 2, upper_quantile(peaks, alpha), share_as_high(peaks, peaks[0]))}
-    rng = np.random.default_rng([seed, n, n_trials])
-    observed = _interaction_f(differences)
-    peaks = np.empty(permutations)
-    peaks[0] = observed.max()
-    for i in range(1, permutations):
+    means, observed = differences.mean(1), _interaction_f(differences)
+    flipped = flipped_peaks(means, exchanges(means, alpha, permutations, seed)) ** 2
+    rng, peaks = np.random.default_rng([seed, n, n_trials]), [observed.max()]
+    for _ in range(1, permutations):
         order = rng.permuted(np.tile(np.arange(n_trials), (n, 1)), axis=1)
-        peaks[i] = _interaction_f(np.take_along_axis(differences, order[..., None], axis=1)).max()
-    found["interaction"] = (observed, upper_quantile(peaks, alpha), share_as_high(peaks, peaks[0]))
-    return found
+        peaks.append(_interaction_f(np.take_along_axis(differences, order[..., None], axis=1)).max())
+    return {
+        "perspective": (t_field(means) ** 2, *judged(flipped, alpha)),
+        "interaction": (observed, *judged(np.array(peaks), alpha)),
+    }
 
 
 def _interaction_f(differences):
@@ -153,8 +137,7 @@ def two_way_table(curves: xr.DataArray, alpha: float = 0.05, permutations: int =
         (after Holm), refused.
     """
     options = {"unit": "trial", "alpha": alpha, "permutations": permutations, "seed": seed}
-    table = by_both_methods(curves, two_way, _COLUMNS, **options)
-    return with_holm(table, ["method", "effect"], alpha)
+    return by_both_methods(curves, two_way, _COLUMNS, ["method", "effect"], **options)
 
 
 def verdict(table: pd.DataFrame) -> str:
@@ -169,16 +152,6 @@ def verdict(table: pd.DataFrame) -> str:
     -------
     str
     """
-    sentences = []
-    for method, rows in table.groupby("method", sort=False):
-        tested = rows[(rows.refused == "") & (rows.effect == "interaction")]
-        if tested.empty:
-            sentences.append(f"No two-way SPM ({method}). {refusals(rows)}")
-            continue
-        found = tested[tested.significant]
-        names = curve_names(found)
-        sentences.append(
-            f"By two-way SPM ({method}) the difference between the views depends on the trial in {len(found)} of "
-            f"{len(tested)} curves after Holm's correction{f': {names}' if names else ''}."
-        )
-    return " ".join(sentences)
+    rows = table[table.effect != "perspective"].groupby("method", sort=False)  # a refused test names no effect
+    depends = "By two-way SPM ({}) the difference between the views depends on the trial"
+    return " ".join(in_how_many(own, depends.format(name), f"No two-way SPM ({name})") for name, own in rows)

@@ -1,6 +1,8 @@
 """Who counts as one subject: trials, as in the paper, or participants."""
 
+import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,11 +111,10 @@ def difference(selected: xr.DataArray) -> np.ndarray:
 def every_curve(
     curves: xr.DataArray,
     test: Callable[..., pd.DataFrame],
-    columns: Sequence[str],
-    *,
+    columns: list[str],
     unit: str = "participant",
     minimum: int = MIN_SUBJECTS,
-    **options,
+    **options: Any,
 ) -> pd.DataFrame:
     """One test on each keypoint and axis; if one curve is refused, the others go on.
 
@@ -122,7 +123,7 @@ def every_curve(
     curves : xarray.DataArray
     test : function
         `test(selected, **options)` returns a DataFrame or raises `Refused`.
-    columns : sequence of str
+    columns : list of str
         Of the test's tables.
     unit, minimum
         As in `select`.
@@ -136,13 +137,12 @@ def every_curve(
     """
     curves = as_curves(curves)
     rows = []
-    for keypoint in curves.keypoint.values:
-        for space in curves.space.values:
-            where = {"keypoint": str(keypoint), "space": str(space)}
-            try:
-                rows.append(test(select(curves, keypoint, space, unit, minimum), **options).assign(**where, refused=""))
-            except Refused as reason:
-                rows.append(pd.DataFrame([{**where, "refused": str(reason)}]))
+    for keypoint, space in itertools.product(curves.keypoint.values.tolist(), curves.space.values.tolist()):
+        where = {"keypoint": keypoint, "space": space}
+        try:
+            rows.append(test(select(curves, keypoint, space, unit, minimum), **options).assign(**where, refused=""))
+        except Refused as reason:
+            rows.append(pd.DataFrame([{**where, "refused": str(reason)}]))
     return pd.concat(rows, ignore_index=True).reindex(columns=["keypoint", "space", *columns, "refused"])
 
 
@@ -164,7 +164,7 @@ def holm(table: pd.DataFrame, p: str, by: Sequence[str] = ()) -> pd.Series:
     """
     if p not in table:
         return pd.Series(np.nan, index=table.index)
-    families = table.groupby(list(by), dropna=False)[p] if by else table.groupby(np.zeros(len(table)))[p]
+    families = table.groupby(list(by) or np.zeros(len(table)), dropna=False)[p]
     return families.transform(lambda family: multicomp(family.astype(float), method="holm")[1])
 
 
@@ -201,15 +201,23 @@ def refusals(table: pd.DataFrame) -> str:
     """The reasons for which tests were refused, each once, in one sentence; "" if none was."""
     if "refused" not in table:
         return ""
-    counts = table[table.refused != ""].groupby("refused", sort=False).size()
-    return " ".join(
-        f"{n} of {len(table)} tests {'was' if n == 1 else 'were'} refused: {reason}." for reason, n in counts.items()
-    )
+    counts, all_of = table[table.refused != ""].groupby("refused", sort=False).size(), f"of {len(table)} tests"
+    said = [f"{n} {all_of} {'was' if n == 1 else 'were'} refused: {reason}." for reason, n in counts.items()]
+    return " ".join(said)
 
 
 def curve_names(rows: pd.DataFrame) -> str:
-    """The curves of a table for a sentence: "x of knee, y of heel"."""
-    return ", ".join(rows.space + " of " + rows.keypoint)
+    """The curves of a table for a sentence: " (x of knee, y of heel)"; "" if there are none."""
+    return f" ({', '.join(rows.space + ' of ' + rows.keypoint)})" if len(rows) else ""
+
+
+def in_how_many(rows: pd.DataFrame, sentence: str, nothing: str) -> str:
+    """A sentence of an effect, with the curves that show it after Holm's correction; `nothing` if all were refused."""
+    tested = rows[rows.refused == ""]
+    if tested.empty:
+        return f"{nothing}. {refusals(rows)}"
+    found = tested[tested.significant]
+    return f"{sentence} in {len(found)} of {len(tested)} curves after Holm's correction{curve_names(found)}."
 
 
 def p_text(p: float) -> str:
