@@ -9,35 +9,12 @@ import pandas as pd
 if TYPE_CHECKING:
     from IPython.display import Markdown
 
-_UNITS = {  # of two that fit, the first one counts
-    "frames_per_s": "frames/s",
-    "s_per_image": "s/image",
-    "ms_per_image": "ms/image",
-    "ms_per_frame": "ms/frame",
-    "steps_min": "steps/min",
-    "percent": "%",
-    "m_s": "m/s",
-    "ms": "ms",
-    "s": "s",
-    "m": "m",
-    "mm": "mm",
-    "px": "px",
-    "deg": "°",
-    "gb": "GB",
-    "hz": "Hz",
-}
-_WORDS = {
-    "n": "",
-    "mae": "mean absolute error",
-    "rms": "root mean square",
-    "sd": "SD",
-    "std": "SD",
-    "fps": "frames/s",
-    **{name: name.upper() for name in ("p", "pck", "ap", "ar", "mse", "rmse", "spm", "anova", "df", "f", "id", "csv")},
-    "p": "p",
-    "x": "x",
-    "y": "y",
-}
+# Of two that fit, the first one counts.
+_UNITS = {"frames_per_s": "frames/s", "s_per_image": "s/image", "ms_per_image": "ms/image", "ms_per_frame": "ms/frame"}
+_UNITS |= {"steps_min": "steps/min", "percent": "%", "m_s": "m/s", "deg": "°", "gb": "GB", "hz": "Hz"}
+_UNITS |= {name: name for name in ("ms", "s", "m", "mm", "px")}
+_WORDS = {"n": "", "mae": "mean absolute error", "rms": "root mean square", "sd": "SD", "std": "SD", "fps": "frames/s"}
+_WORDS |= {name: name.upper() for name in ("pck", "ap", "ar", "mse", "rmse", "spm", "anova", "df", "f", "id", "csv")}
 _DISTANCE = re.compile(r"(\d)(px|mm|m|s)$")
 
 

@@ -85,18 +85,19 @@ def curves():
 def tables(curves):
     equal = agreement.equivalence_table(curves, 3.0)
     by_person = anova.perspective_anova(curves, "participant", 0.05)
-    return by_person, spm.paired_t_table(curves, permutations=50), equal[1], equal[0]
+    paired = spm.paired_t_table(curves, permutations=50)
+    return {"anova": by_person, "paired": paired, "equivalence": equal[1], "band": equal[0]}
 
 
 def test_curve_chosen_is_the_curve_tested(curves, tables):
-    view = CurveView(curves, *tables, 3.0)
+    view = CurveView(curves, tables, 3.0)
     pictures = {bytes(view.picture.value)}
     for test in TESTS:
         view.test.value = test
         for view.space.value in "xy":
             pictures.add(bytes(view.picture.value))
     assert len(pictures) == 2 * len(TESTS)  # each choice its own picture
-    paired = tables[1].query("keypoint == 'heel' and space == 'y' and method == 'parametric'").iloc[0]
+    paired = tables["paired"].query("keypoint == 'heel' and space == 'y' and method == 'parametric'").iloc[0]
     view.test.value = "SPM t, parametric"
     fig, axis = plt.subplots()
     said = view._spm(axis)
@@ -109,7 +110,8 @@ def test_curve_that_is_refused_says_why(curves):
     one = curves.isel(participant=[0])
     equal = agreement.equivalence_table(one, 3.0)
     by_person = anova.perspective_anova(one, "participant", 0.05)
-    view = CurveView(one, by_person, spm.paired_t_table(one), equal[1], equal[0], 3.0)
+    tables = {"anova": by_person, "paired": spm.paired_t_table(one), "equivalence": equal[1], "band": equal[0]}
+    view = CurveView(one, tables, 3.0)
     for view.test.value in TESTS:
         fig, axis = plt.subplots()
         said = {"both views": view._both, "equivalence": view._equivalence}.get(view.test.value, view._spm)(axis)
@@ -136,7 +138,7 @@ def test_networks_see_the_turned_picture():
 
 
 def test_a_view_brings_its_picture_for_pages(curves, tables):
-    view = CurveView(curves, *tables, 3.0)
+    view = CurveView(curves, tables, 3.0)
     data, _ = view._repr_mimebundle_()
     assert data["image/png"] == bytes(view.picture.value) and "application/vnd.jupyter.widget-view+json" in data
 

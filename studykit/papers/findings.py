@@ -9,17 +9,10 @@ import pandas as pd
 from studykit.papers.published import printed
 
 COUNTED = ("parameters", "walks analysed", "people", "labelled frames")  # how large a thing is, not what was found
-_DATA = {  # where ours come from
-    "none": "",
-    "gaitlab": "simulated",
-    "bvh": "real walking, virtual cameras",
-    "pose2sim": "real video of one person",
-    "table": "the recordings of this study",
-    "lsp": "LSP",
-    "lspet": "LSP extended",
-    "mpii": "MPII",
-    "coco": "COCO",
-}
+# Where ours come from.
+_DATA = {"none": "", "gaitlab": "simulated", "bvh": "real walking, virtual cameras", "lsp": "LSP", "mpii": "MPII"}
+_DATA |= {"lspet": "LSP extended", "coco": "COCO", "pose2sim": "real video of one person"}
+_DATA["table"] = "the recordings of this study"
 _SIMULATED = ("gaitlab", "bvh")
 _ALIKE = ("epochs", "width", "widths", "features", "images", "pictures", "batch_size")  # or runs are not comparable
 _CLOSE = 0.02  # two numbers this near, relative to the published one, are called alike
@@ -66,22 +59,17 @@ def findings(reports: str | Path, dataset: str, stills: str) -> pd.DataFrame:
         paper, finding, larger, smaller (ours, as the paper has them), data, verdict.
     """
     table, numbers = printed("findings"), headlines(reports)
-    ours = np.array([[_number(numbers, source) for source in pair] for pair in table[["larger", "smaller"]].to_numpy()])
-    ours[~np.isfinite(ours).all(1)] = np.nan
-    unlike = [", ".join(_unlike(reports, *pair)) for pair in table[["larger", "smaller"]].to_numpy()]
-    known = np.isfinite(ours[:, 0])
-    verdict = np.where(ours[:, 0] > ours[:, 1], "seen here too", "not seen here")
-    verdict = [f"not comparable: other {names}" if names else said for names, said in zip(unlike, verdict, strict=True)]
-    return pd.DataFrame(
-        {
-            "paper": table.paper + ", " + table["where"],
-            "finding": table.finding,
-            "larger": ours[:, 0],
-            "smaller": ours[:, 1],
-            "data": np.where(known, np.where(table.paper == "002", _DATA[dataset], _DATA[stills]), ""),
-            "verdict": np.where(known, verdict, "not part of this study"),
-        }
-    )
+    pairs = table[["larger", "smaller"]]
+    ours = pairs.map(lambda source: _number(numbers, source))
+    known = ours.notna().all(axis=1)
+    unlike = pd.Series([", ".join(_unlike(reports, *pair)) for pair in pairs.itertuples(index=False)])
+    verdict = pd.Series(np.where(ours.larger > ours.smaller, "seen here too", "not seen here"))
+    verdict = verdict.where(unlike == "", "not comparable: other " + unlike)
+    data = pd.Series(np.where(table.paper == "002", _DATA[dataset], _DATA[stills])).where(known, "")
+    found = ours.where(known).assign(data=data, verdict=verdict.where(known, "not part of this study"))
+    found.insert(0, "paper", table.paper + ", " + table["where"])
+    found.insert(1, "finding", table.finding)
+    return found
 
 
 def headlines(reports: str | Path) -> dict[str, dict[str, float | None]]:
@@ -121,35 +109,29 @@ def conclusion(numbers: dict[str, int], dataset: str, stills: str) -> str:
         As from `counts`.
     dataset, stills : str
     """
-    missing = numbers["n_published"] - numbers["n_with_ours"]
-    lines = [
+    said = (
         f"- Of {numbers['n_published']} published numbers {numbers['n_with_ours']} have one of ours beside them; "
-        f"{numbers['n_alike']} of these are within {100 * _CLOSE:g} % of each other. {missing} belong to notebooks "
-        "that are not part of this study or could not be measured in it.",
-    ]
-    if numbers["n_findings_looked_for"]:
-        lines.append(
-            f"- Of the findings this study can look for {numbers['n_findings_looked_for']}; seen here too: "
-            f"{numbers['n_findings_seen']}, each in one run."
-        )
+        f"{numbers['n_alike']} of these are within {100 * _CLOSE:g} % of each other. "
+        f"{numbers['n_published'] - numbers['n_with_ours']} belong to notebooks that are not part of this study or "
+        "could not be measured in it.\n"
+    )
+    if looked_for := numbers["n_findings_looked_for"]:
+        said += f"- Of the findings this study can look for {looked_for}; seen here too: {numbers['n_findings_seen']}, "
+        said += "each in one run.\n"
     if dataset in _SIMULATED or stills in _SIMULATED:
-        lines.append(
+        return said + (
             "- **None of this replicates a paper**: our numbers come from simulated people or cameras, theirs from "
             "real ones. They show that each method runs from end to end, and what it finds where the ground truth is "
             "known."
         )
-    else:
-        lines.append(
-            "- Networks, training and people differ from the papers', so that a like number is no replication."
-        )
-    return "\n".join(lines)
+    return said + "- Networks, training and people differ from the papers', so that a like number is no replication."
 
 
 def _ours(reports, numbers, run, key, unit):
     """A headline number, or a cell of one of the run's tables; NaN where there is none."""
     if ":" not in key:
         return _number(numbers, f"{run} {key}")
-    name, row, column = (part.strip() for part in key.split(":"))
+    name, row, column = map(str.strip, key.split(":"))
     path = Path(reports) / "tables" / run / f"{name}.csv"
     found = pd.read_csv(path).query(row, engine="python") if path.is_file() else pd.DataFrame()
     value = float(found[column].iloc[0]) if len(found) else np.nan

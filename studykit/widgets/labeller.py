@@ -124,7 +124,7 @@ class Labeller(anywidget.AnyWidget):
         self.current = int(keypoint)
         self._tell()
 
-    def _set(self, k: int, point: list[float] | None) -> None:
+    def _set(self, k, point):
         self.points = [*self.points[:k], point, *self.points[k + 1 :]]
         self._labels.loc[self.index, self._columns[2 * k : 2 * k + 2]] = [np.nan, np.nan] if point is None else point
         if len(self.labels):
@@ -132,13 +132,13 @@ class Labeller(anywidget.AnyWidget):
         else:
             self.path.unlink(missing_ok=True)
 
-    def _tell(self) -> None:
+    def _tell(self):
         row, k, here = self.frames.iloc[self.index], self.current, f"Frame {self.index + 1} of {len(self.frames)}"
         wanted = f"click the {self.keypoints[k]}" if k < len(self.keypoints) else "go on, or choose a keypoint above"
         saved = f"{len(self.labels)} frames with labels, saved in {self.path.name}"
         self.status = f"{here}: {row.recording}, frame {row.frame}; {wanted}. {saved}"
 
-    def _heard(self, _widget: anywidget.AnyWidget, message: dict, _buffers: list) -> None:
+    def _heard(self, _widget, message, _buffers):
         """What the script sends: which button, key or place."""
         what = {"click": self.click, "skip": self.skip, "undo": self.undo, "choose": self.choose}
         what |= {"next": lambda: self.show(self.index + 1), "previous": lambda: self.show(self.index - 1)}

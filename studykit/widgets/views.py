@@ -19,10 +19,11 @@ from studykit.plots.perspective import draw_band, draw_margin
 from studykit.plots.style import TWO_COLUMNS, view_colours
 from studykit.stats.curves import mean_curves, t_field
 from studykit.stats.subjects import Refused, as_curves, difference, select
-from studykit.study import Recording, recordings
+from studykit.study import recordings
 from studykit.video import read_frames, read_selected
 
 _SIDE_PX = 480  # the longer side of one view on the screen
+_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 90]
 TESTS = ("both views", "SPM t, parametric", "SPM t, permutation", "equivalence")
 
 
@@ -83,7 +84,7 @@ class TrialView(_View):
         self.frame.observe(lambda _: self._show(), "value")
         self._open()
 
-    def _open(self) -> None:
+    def _open(self):
         """Begin with a trial: its curve, and the frame of its first heel strike."""
         data, self._frames = self._trials[self.trial.value], None
         mine = self._events[(self._events.participant == data.participant) & (self._events.trial == data.trial)]
@@ -96,7 +97,7 @@ class TrialView(_View):
         self._show()
         self._frames = {}  # the next frame asked for is one of a row: then whole films are worth reading
 
-    def _show(self) -> None:
+    def _show(self):
         data, at = self._trials[self.trial.value], min(self.frame.value, self.frame.max)
         images = [self._view(data.sel(view=view), str(view), at) for view in data.view.values]
         height = max(image.shape[0] for image in images)
@@ -108,38 +109,35 @@ class TrialView(_View):
         top = np.concatenate(images, axis=1)
         top = np.pad(top, ((0, 0), (0, max(0, 2 * _SIDE_PX - top.shape[1])), (0, 0)), constant_values=255)
         strip = cv2.resize(strip, (top.shape[1], round(len(strip) * top.shape[1] / strip.shape[1])))
-        self.picture.value = _png(np.concatenate([top, strip]))
+        self.picture.value = cv2.imencode(".png", np.concatenate([top, strip])[..., ::-1])[1].tobytes()
 
-    def _view(self, tracks: xr.Dataset, view: str, at: int) -> np.ndarray:
+    def _view(self, tracks, view, at):
         """One view's frame with its pose, in the stored image's coordinates."""
         row, number = self._rows[self.trial.value, view], at + int(tracks.first_frame)
-        image, scale, (width, height) = self._film(row, number)
+        image, (width, height) = self._film(row, number)
         points = tracks.isel(time=at, individuals=0)
         xy = points.position.transpose("keypoints", "space").values
         x = xy[:, 0] if row.direction == "L2R" else width - 1 - xy[:, 0]
         known = np.stack([x, height - 1 - xy[:, 1], np.ones(len(x))], axis=1)  # cleaned points all count
         if tracks.attrs.get("unit", "px") == "px":
-            image = draw_pose(image, known, tracks.keypoints.values, scale=scale)
+            image = draw_pose(image, known, tracks.keypoints.values, scale=image.shape[1] / width)
         text = f"{view}, {tracks.side.values!s} leg, {float(points.time):.2f} s"
         return cv2.putText(image, text, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
 
-    def _film(self, row: Recording, number: int) -> tuple[np.ndarray, float, tuple[int, int]]:
-        """A frame made small, its scale, and the size of the stored one, px; black where there is no video."""
-        if not row.video:
-            size = int(row.width_px), int(row.height_px)
-            return *_small(np.zeros((size[1], size[0], 3), np.uint8)), size
-        if self._frames is None:
-            (frame,) = read_selected(row.video, [number])
-            return *_small(frame), frame.shape[1::-1]
+    def _film(self, row, number):
+        """A frame made small, and the size of the stored one, px; black where there is no video."""
+        if not row.video or self._frames is None:
+            size = int(row.height_px), int(row.width_px), 3
+            frame = read_selected(row.video, [number])[0] if row.video else np.zeros(size, np.uint8)
+            return _small(frame), frame.shape[1::-1]
         if row.view not in self._frames:
-            small = ((_small(frame)[0], frame.shape[1::-1]) for frame in read_frames(row.video))
-            self._frames[row.view] = [(_jpeg(image), size) for image, size in small]
+            small = ((_small(frame)[..., ::-1], frame.shape[1::-1]) for frame in read_frames(row.video))
+            self._frames[row.view] = [(cv2.imencode(".jpg", image, _JPEG)[1], size) for image, size in small]
         packed, size = self._frames[row.view][number]
-        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1].copy()
-        return image, image.shape[1] / size[0], size
+        return cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1].copy(), size
 
 
-def _strip(data: xr.Dataset, events: pd.DataFrame, body: str) -> tuple[np.ndarray, float, float]:
+def _strip(data, events, body):
     """The step curve as pixels, and where its first and last sample are, px from the left."""
     fig, _ = draw_events(data, events, {}, body)
     fig.set_dpi(150)
@@ -152,18 +150,10 @@ def _strip(data: xr.Dataset, events: pd.DataFrame, body: str) -> tuple[np.ndarra
     return pixels, *ends
 
 
-def _small(frame: np.ndarray) -> tuple[np.ndarray, float]:
+def _small(frame):
     scale = _SIDE_PX / max(frame.shape[:2])
     size = round(frame.shape[1] * scale), round(frame.shape[0] * scale)
-    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA), scale
-
-
-def _jpeg(image: np.ndarray) -> np.ndarray:
-    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
-
-
-def _png(image: np.ndarray) -> bytes:
-    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
 
 
 class CurveView(_View):
@@ -173,25 +163,17 @@ class CurveView(_View):
     ----------
     curves : xarray.DataArray
         Gait cycles of two views, as notebook 43 writes them.
-    anova, paired, equivalence, band : pandas.DataFrame
-        From `anova.perspective_anova`, `curves.paired_t_table` and `agreement.equivalence_table` (both its tables).
+    tables : dict of str to pandas.DataFrame
+        anova, paired, equivalence and band: from `anova.perspective_anova`, `curves.paired_t_table` and
+        `agreement.equivalence_table` (both its tables).
     delta : float
         Margin of equivalence, unit of the curves.
     """
 
-    def __init__(
-        self,
-        curves: xr.DataArray,
-        anova: pd.DataFrame,
-        paired: pd.DataFrame,
-        equivalence: pd.DataFrame,
-        band: pd.DataFrame,
-        delta: float,
-    ) -> None:
+    def __init__(self, curves: xr.DataArray, tables: Mapping[str, pd.DataFrame], delta: float) -> None:
         """Show the last keypoint's x."""
         self._curves, self._delta, self._unit = as_curves(curves), delta, curves.attrs.get("unit", "px")
-        self._tables = {"anova": anova, "paired": paired, "equivalence": equivalence, "band": band}
-        self._tables["means"] = mean_curves(curves)
+        self._tables = {**tables, "means": mean_curves(curves)}
         names, spaces = curves.keypoint.values.tolist(), curves.space.values.tolist()
         self.keypoint = ipywidgets.Dropdown(options=names, value=names[-1], description="keypoint")
         self.space = ipywidgets.ToggleButtons(options=spaces, style={"button_width": "3em"})
@@ -266,9 +248,7 @@ class TurnView(_View):
         To begin with, and of the picture on a page.
     """
 
-    def __init__(
-        self, look: Callable[[float], tuple[np.ndarray, dict[str, np.ndarray]]], angle_deg: float = 30.0
-    ) -> None:
+    def __init__(self, look: Callable[[float], tuple[np.ndarray, dict]], angle_deg: float = 30.0) -> None:
         """Show the picture turned by `angle_deg`."""
         self._look = look
         self.angle = ipywidgets.FloatSlider(angle_deg, min=-180, max=180, step=5, description="angle, deg")
