@@ -44,15 +44,16 @@ def _feed(digest: Any, value: Any) -> None:
 
 
 @cache
-def code_digest(*rooms: str) -> str:
-    """Fingerprint of the package's modules in some rooms, such as "pose" and "models", or of single ones at its top.
+def code_digest(*rooms: str, without: str = "") -> str:
+    """Fingerprint of the package's modules in some rooms, such as "pose" and "models", or of single ones.
 
-    Comments, docstrings and formatting do not count.
+    Comments, docstrings and formatting do not count, nor does the room `without`.
     """
     digest = hashlib.blake2b(digest_size=16)
-    modules = [path for room in rooms for path in (_PACKAGE / f"{room}.py", *(_PACKAGE / room).rglob("*.py"))]
-    for path in sorted(filter(Path.is_file, modules)):
-        digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\n{meaning(path.read_text(encoding='utf-8'))}".encode())
+    paths = {path for room in rooms for path in (_PACKAGE / f"{room}.py", *(_PACKAGE / room).rglob("*.py"))}
+    paths = {path.relative_to(_PACKAGE).as_posix() for path in paths if path.is_file()}
+    for path in sorted(path for path in paths if not (without and path.startswith(f"{without}/"))):
+        digest.update(f"{path}\n{meaning((_PACKAGE / path).read_text(encoding='utf-8'))}".encode())
     return digest.hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,10 +14,12 @@ import tiny_network
 from tiny_network import ASKED, SCHEDULE, Settings, sets, stills, trained
 
 from studykit.files import file_digest
+from studykit.kept import code_digest
 from studykit.pose import network as contract
 from studykit.pose.network import Network, Schedule, load, train
 from studykit.stills import StillSet
 
+PACKAGE = Path(contract.__file__).parents[1]
 FILES = ["history.csv", "model.keras", "settings.json", "times.json"]
 
 
@@ -68,7 +71,7 @@ def test_what_changed_is_trained_again(first, tmp_path, monkeypatch, changed):
     elif changed == "schedule":
         options["schedule"] = replace(SCHEDULE, learning_rate=0.04)
     elif changed == "code":
-        monkeypatch.setattr(contract, "code_digest", lambda *rooms: "another")
+        monkeypatch.setattr(contract, "code_digest", lambda *rooms, **_: "another")
     elif changed == "backend":
         monkeypatch.setattr(contract, "backend", lambda: "another")
     else:
@@ -80,6 +83,33 @@ def test_what_changed_is_trained_again(first, tmp_path, monkeypatch, changed):
     assert trained_first.key == first.key
     assert asked_for(lambda: trained(tmp_path, **options)) == ["build", "look", "look"]
     assert asked_for(lambda: trained(tmp_path, **options)) == []
+
+
+@pytest.mark.parametrize("name", ["model.keras", "history.csv", "settings.json"])
+def test_a_damaged_network_is_trained_again(first, tmp_path, name):
+    trained(tmp_path)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: len(content) // 2])
+    again = []
+    assert asked_for(lambda: again.append(trained(tmp_path))) == ["build", "look", "look"]
+    assert same_weights(again[0], first)
+
+
+def test_what_is_said_of_networks_does_not_make_them(tmp_path, monkeypatch):
+    shutil.copytree(PACKAGE, package := tmp_path / "studykit", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr("studykit.kept._PACKAGE", package)
+
+    def digest(room, text):
+        (package / room).write_text((package / room).read_text() + text)
+        code_digest.cache_clear()
+        return contract.network_code()
+
+    before = digest("pose/scores/masks.py", "")
+    assert digest("pose/scores/masks.py", "\nSENTENCE = 'Masks are good.'\n") == before
+    assert digest("plots/style.py", "\nBLUE = 1\n") == before
+    assert digest("gaitlab/body.py", "\nLEGS = 3\n") == before
+    assert digest("pose/training.py", "\nRATE = 3\n") != before
+    code_digest.cache_clear()
 
 
 def test_a_training_that_was_killed_goes_on(first, tmp_path, monkeypatch):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from studykit.kept import code_digest, fingerprint, kept
+from studykit.kept import fingerprint, kept
 from studykit.notebook import require
-from studykit.pose.network import CODE, Network, load
+from studykit.pose.network import Network, load, network_code
 from studykit.pose.openpose import Settings, find_one, find_people, last_stage, multi_scale_maps
 from studykit.pose.scores.people import Found, scene_scores, single_scores
 from studykit.stills import StillSet
@@ -105,7 +105,7 @@ def first_memory_mb(settings: Settings, image: np.ndarray, folder: Path) -> floa
         model = last_stage(settings.build())
         return memory_mb(lambda: find_people(model, settings, image))
 
-    return kept(folder / ".memory.npz", [settings, image, code_digest(*CODE)], measure)
+    return kept(folder / ".memory.npz", [settings, image, network_code("pose/everybody")], measure)
 
 
 def network_cost(network: Network, memory_mb: float) -> dict[str, float]:
@@ -170,7 +170,7 @@ def published_cost(folder: Path, measured: bool = True) -> pd.DataFrame:
     def both() -> pd.DataFrame:
         return pd.DataFrame([measure("mobilenet"), measure("vgg19")])[columns]
 
-    return kept(folder / ".published_cost.npz", [code_digest(*CODE)], both)
+    return kept(folder / ".published_cost.npz", [network_code("pose/everybody")], both)
 
 
 def load_networks(folder: Path, wanted: str) -> dict[str, Network]:

@@ -26,6 +26,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from importlib import import_module
@@ -45,8 +46,15 @@ if TYPE_CHECKING:
     import keras
 
 CONTRACT = 2  # of the files in a network's folder; version 1 of the study wrote no number
-CODE = ("pose", "models", "stills", "skeletons")  # what a trained network depends on
 _FAMILIES: dict[str, type] = {}
+
+
+def network_code(*modules: str) -> str:
+    """Fingerprint of the code that a trained network depends on, and of more modules.
+
+    Scores are left out, and with them the sentences that conclusions are made of: they judge networks, and make none.
+    """
+    return code_digest("pose", "models", "stills", "skeletons", without="pose/scores") + code_digest(*modules)
 
 
 class Family:
@@ -184,11 +192,12 @@ class Network:
             Gives arrays, tables, numbers, lists or dicts of them; see `studykit.kept.kept`. It is what loads `model`.
         """
         # Hidden: what another notebook asks does not change the results of the one that trained the network.
-        return kept(self.folder / "kept" / f".{name}.npz", self.asked(depends), make)
+        return kept(self.folder / "kept" / f".{name}.npz", self.asked(depends, make), make)
 
-    def asked(self, depends: Any) -> list:
-        """What an answer depends on: the network, the code, Keras's backend, and what was asked."""
-        return [self.key, code_digest(*CODE), backend(), _told(depends)]
+    def asked(self, depends: Any, make: Callable | None = None) -> list:
+        """What an answer depends on: network, code (the module that asks, too), Keras's backend, and what was asked."""
+        module = [make.__module__.removeprefix("studykit.").replace(".", "/")] if make else []
+        return [self.key, network_code(*module), backend(), _told(depends)]
 
 
 def train(
@@ -221,12 +230,14 @@ def train(
     """
     folder = Path(folder)
     given = {name: file_digest(path) or path for name in ("weights", "start_from") if (path := getattr(schedule, name))}
-    depends = [CONTRACT, settings.family, settings, asdict(schedule) | given, code_digest(*CODE), backend()]
+    depends = [CONTRACT, settings.family, settings, asdict(schedule) | given, network_code(), backend()]
     key = fingerprint([*depends, _told(sets)])
-    saved = folder / "settings.json"
-    if saved.is_file() and (about := read_json(saved, "delete it")).get("key") == key:
-        print(f"kept: {folder}", file=sys.stderr)
-        return _network(folder, settings, about)
+    saved, files = folder / "settings.json", ("model.keras", "history.csv", "times.json")
+    with suppress(OSError, ValueError):  # missing or damaged: trained again
+        about = json.loads(saved.read_text(encoding="utf-8"))
+        if about.get("key") == key and about["files"] == [file_digest(folder / name) for name in files]:
+            print(f"kept: {folder}", file=sys.stderr)
+            return _network(folder, settings, about)
 
     import keras
 
@@ -266,6 +277,7 @@ def train(
     _write(folder / "times.json", times)
     about = {"contract": CONTRACT, "family": settings.family, "key": key, "name": model.name}
     about |= {"parameters": count_parameters(model), "settings": asdict(settings), "schedule": asdict(schedule)}
+    about["files"] = [file_digest(folder / name) for name in files]
     _write(saved, about)
     print(f"trained: {folder}, {times['seconds']:.0f} s", file=sys.stderr)
     network = _network(folder, settings, about)

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from studykit.kept import code_digest, kept
-from studykit.pose.network import CODE, Network, backend
+from studykit.kept import kept
+from studykit.pose.network import Network, backend, network_code
 from studykit.pose.scores.masks import dice
 from studykit.pose.segmentation import in_order
 from studykit.stills import Still
@@ -141,7 +141,7 @@ def feature_errors(path: Path | str, seed: int, size: int) -> pd.DataFrame:
     pandas.DataFrame
         network, batch normalization ("as initialised", "settled" on one picture, or "none"), 30 deg, 90 deg.
     """
-    return kept(path, [seed, size, code_digest(*CODE), backend()], lambda: _feature_errors(seed, size))
+    return kept(path, [seed, size, network_code("pose/scores/turned"), backend()], lambda: _feature_errors(seed, size))
 
 
 def _feature_errors(seed: int, size: int) -> pd.DataFrame:
