@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 # Of two that fit, the first one counts.
 _UNITS = {"frames_per_s": "frames/s", "s_per_image": "s/image", "ms_per_image": "ms/image", "ms_per_frame": "ms/frame"}
-_UNITS |= {"steps_min": "steps/min", "percent": "%", "m_s": "m/s", "deg": "°", "gb": "GB", "hz": "Hz"}
+_UNITS |= {"steps_min": "steps/min", "percent": "%", "m_s": "m/s", "px_s": "px/s", "deg": "°", "gb": "GB", "hz": "Hz"}
 _UNITS |= {name: name for name in ("ms", "s", "m", "mm", "px")}
 _WORDS = {"n": "", "mae": "mean absolute error", "rms": "root mean square", "sd": "SD", "std": "SD", "fps": "frames/s"}
 _WORDS |= {name: name.upper() for name in ("pck", "ap", "ar", "mse", "rmse", "spm", "anova", "df", "f", "id", "csv")}

@@ -1,6 +1,6 @@
 """Gait of whole trials and studies: events, cycles, mean curves and spatiotemporal parameters of all views."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,21 +8,18 @@ import pandas as pd
 import xarray as xr
 
 from studykit.gait.cycles import cycle_parameters, find_cycles, joint_angles, keypoint_curves, over_cycles
-from studykit.gait.events import find_events, reference_point
+from studykit.gait.events import find_events
 from studykit.tracks import write_netcdf
 
 _PARAMETERS = ("stride_time", "cadence", "stance", "stride_length", "step_length", "speed")
 _KEY = ["participant", "trial", "view", "side"]
 
 
-def trial_events(
-    aligned: xr.Dataset, *, reference: str = "neck", method: str = "velocity", min_stride_s: float = 0.6
-) -> pd.DataFrame:
-    """Events of all views of one trial, as from `events.find_events`, with participant, trial, view, side."""
-    settings = {"reference": reference, "method": method, "min_stride_s": min_stride_s}
+def trial_events(aligned: xr.Dataset, **settings) -> pd.DataFrame:
+    """Events of all views of one trial, with participant, trial, view, side; settings are those of `find_events`."""
     found = [
         find_events(aligned.sel(view=view, drop=True), **settings).assign(view=view, side=side)
-        for view, side in _sides(aligned).items()
+        for view, side in leg_sides(aligned).items()
     ]
     events = pd.concat(found, ignore_index=True).assign(participant=aligned.participant, trial=aligned.trial)
     return events[[*_KEY, "event", "time_s"]]
@@ -56,11 +53,10 @@ def analyse_trial(
         Mean over the trial's cycles, NaN without any.
     angles : xarray.DataArray (view, joint, percent)
     """
-    reference_point(reference)
     metres = aligned
     if "position_m" in aligned:
         metres = aligned.assign(position=aligned.position_m).assign_attrs(unit="m")
-    sides = _sides(aligned)
+    sides = leg_sides(aligned)
     events = trial_events(aligned, reference=reference, method=method, min_stride_s=min_stride_s)
     cycles, curves, angles = [], [], []
     for view, side in sides.items():
@@ -82,7 +78,8 @@ def analyse_trial(
     )
 
 
-def _sides(aligned: xr.Dataset) -> dict[str, str]:
+def leg_sides(aligned: xr.Dataset) -> dict[str, str]:
+    """The anatomical side of the leg that each view of a trial tracks, by view."""
     return dict(zip(aligned.view.values.astype(str), aligned.side.values.astype(str), strict=True))
 
 
@@ -118,11 +115,6 @@ class StudyGait:
         """Number of kept cycles of each recording."""
         return self.cycles.groupby(["participant", "trial", "view"]).kept.sum()
 
-    def without_cycle(self) -> pd.DataFrame:
-        """The recordings without a kept cycle."""
-        kept = self.per_recording()
-        return kept[kept == 0].reset_index()
-
     def reasons(self) -> pd.DataFrame:
         """Number of cycles by view, kept or by the reason why not."""
         told = self.cycles.assign(reason=self.cycles.reason.replace("", "kept"))
@@ -137,23 +129,6 @@ class StudyGait:
         table = self.spatiotemporal().groupby("view")[self.quantities].agg(["mean", "std"])
         return table.set_axis(table.columns.map(" ".join), axis=1).T.reset_index(names="quantity")
 
-    def said(self) -> str:
-        """How many cycles there are, in words."""
-        kept = self.per_recording()
-        return (
-            f"{len(self.kept)} cycles are kept, {kept.mean():.1f} per recording; {(kept == 0).sum()} of {len(kept)} "
-            "recordings have no complete cycle and add nothing to what follows."
-        )
-
-    def verdict(self) -> str:
-        """Cycles and a typical stride, in words."""
-        mean = self.spatiotemporal()[self.quantities].mean()
-        return (
-            f"**{len(self.kept)} cycles** of {(self.per_recording() > 0).sum()} recordings are kept, "
-            f"{(~self.cycles.kept).sum()} incomplete ones dropped. A stride takes {mean.stride_time_s:.2f} s "
-            f"({mean.cadence_steps_min:.0f} steps/min), {mean.stance_percent:.0f} % of it stance."
-        )
-
 
 def analyse_study(trials: Mapping[str, xr.Dataset], **settings) -> StudyGait:
     """Analyse all trials of a study.
@@ -165,22 +140,20 @@ def analyse_study(trials: Mapping[str, xr.Dataset], **settings) -> StudyGait:
     **settings
         Of `analyse_trial`.
     """
-    results = {walk: analyse_trial(trial, **settings) for walk, trial in trials.items()}
-    events, cycles = (pd.concat([result[n] for result in results.values()], ignore_index=True) for n in (0, 1))
-    curves, angles = (
-        over_trials({walk: result[n] for walk, result in results.items()}, trials, name)
-        for n, name in ((2, "curves"), (3, "angles"))
-    )
+    results = [analyse_trial(trial, **settings) for trial in trials.values()]
+    *tables, curves, angles = zip(*results, strict=True)
+    events, cycles = (pd.concat(rows, ignore_index=True) for rows in tables)
+    curves, angles = over_trials(curves, trials.values(), "curves"), over_trials(angles, trials.values(), "angles")
     how = {key: settings[key] for key in ("reference", "neck_origin") if key in settings}
-    length = next(iter(trials.values())).attrs["unit"]
-    return StudyGait(events, cycles, curves.assign_attrs(unit=length, **how), angles.assign_attrs(unit="deg", **how))
+    unit = next(iter(trials.values())).attrs["unit"]
+    return StudyGait(events, cycles, curves.assign_attrs(unit=unit, **how), angles.assign_attrs(unit="deg", **how))
 
 
-def over_trials(parts: Mapping[str, xr.DataArray], trials: Mapping[str, xr.Dataset], name: str) -> xr.DataArray:
+def over_trials(parts: Iterable[xr.DataArray], trials: Iterable[xr.Dataset], name: str) -> xr.DataArray:
     """Arrays of single trials as one array (participant, trial, ...), NaN where a participant lacks a trial."""
     placed = [
-        part.expand_dims(participant=[trials[walk].participant], trial=[trials[walk].trial]).to_dataset(name=name)
-        for walk, part in parts.items()
+        part.expand_dims(participant=[trial.participant], trial=[trial.trial]).to_dataset(name=name)
+        for part, trial in zip(parts, trials, strict=True)
     ]
     return xr.combine_by_coords(placed, combine_attrs="drop")[name].transpose("participant", "trial", ...)
 

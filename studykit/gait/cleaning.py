@@ -18,6 +18,8 @@ from studykit.tracks import log_step
 # Rules, and the counts of points that they took for wrong.
 DETECTED = {"robust": ("n_outlier", "n_swap"), "paper": ("n_interpolated", "n_extrapolated")}
 COUNTS = ["n_frames", "n_low_confidence", "n_outlier", "n_swap", "n_interpolated", "n_extrapolated", "n_left_missing"]
+BREAK_COST = 2.0  # what `longest_path` pays for leaving out one or more frames in a row, in frames of weight 1
+Cleaned = tuple[np.ndarray, dict[str, int]]
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,11 @@ class Rules:
             raise ValueError(f"expected cleaning one of {tuple(DETECTED)}, got {self.method!r}")
 
 
+ROBUST = Rules()
+
+
 def clean(
-    tracks: xr.Dataset, other: xr.Dataset | None = None, rules: Rules = Rules()
+    tracks: xr.Dataset, other: xr.Dataset | None = None, rules: Rules = ROBUST
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """Clean one view's tracks.
 
@@ -97,9 +102,8 @@ def clean(
             out[:, :, k], count = clean_paper(own, far, rules)
         else:
             out[:, :, k], count = clean_robust(own, confidence[:, k], far, tracks.attrs["fps"], rules)
-        missing = int(np.isnan(out[:, :, k]).any(1).sum())
-        rows.append({"keypoint": name, "n_frames": len(position), **count, "n_left_missing": missing})
-    counts = pd.DataFrame(rows).reindex(columns=["keypoint", *COUNTS], fill_value=0)
+        rows.append({"keypoint": name, "n_left_missing": int(np.isnan(out[:, :, k]).any(1).sum()), **count})
+    counts = pd.DataFrame(rows).assign(n_frames=len(position)).reindex(columns=["keypoint", *COUNTS], fill_value=0)
     used = asdict(rules).items() if rules.method == "robust" else list(asdict(rules).items())[:4]
     told = ", ".join(f"{name}={value}" for name, value in used).replace("method=", "cleaned: ")
     return log_step(tracks.assign(position=tracks.position.copy(data=out[..., None])), told), counts
@@ -110,7 +114,7 @@ def total_counts(counts: pd.DataFrame) -> pd.DataFrame:
     return counts.groupby("keypoint", sort=False).sum(numeric_only=True).drop(columns="trial")
 
 
-def clean_paper(position: np.ndarray, other: np.ndarray, rules: Rules) -> tuple[np.ndarray, dict[str, int]]:
+def clean_paper(position: np.ndarray, other: np.ndarray, rules: Rules) -> Cleaned:
     """The rules of thesis 002, section 2.4, word for word: x only, two samples, frame after frame.
 
     Interpolation: an x that differs by the margin from the previous and from the next frame becomes their average.
@@ -144,9 +148,7 @@ def clean_paper(position: np.ndarray, other: np.ndarray, rules: Rules) -> tuple[
     return out, {"n_interpolated": interpolated, "n_extrapolated": extrapolated}
 
 
-def clean_robust(
-    position: np.ndarray, confidence: np.ndarray, other: np.ndarray, fps: float, rules: Rules
-) -> tuple[np.ndarray, dict[str, int]]:
+def clean_robust(position: np.ndarray, confidence: np.ndarray, other: np.ndarray, fps: float, rules: Rules) -> Cleaned:
     """What the discussion of thesis 002 asks for: both axes, more samples, confidence, the other leg.
 
     1. Points below the cut-off of confidence are missing.
@@ -173,10 +175,9 @@ def clean_robust(
     cleaned : ndarray (time, 2)
     counts : dict of str to int
     """
-    given = np.isfinite(position).all(1)
+    given, beside = np.isfinite(position).all(1), np.linalg.norm(position - other, axis=1)
     unsure = given & (confidence < rules.p_cutoff)
     kept = given & ~unsure
-    beside = np.linalg.norm(position - other, axis=1)
     weight = np.where(beside < rules.near_other_px, 0.5, 1.0)
     step_px = plausible_step(position, kept, rules.max_step_px)
     kept[kept] = longest_path(position[kept], np.flatnonzero(kept), step_px, weight[kept])
@@ -186,13 +187,8 @@ def clean_robust(
     expected, _ = _fill(position, kept, len(position))
     away = np.linalg.norm(position - expected, axis=1)
     swap = dropped & (beside < rules.near_other_px) & ~(away <= beside)
-    return _low_pass(filled, fps, rules.low_pass_hz), {
-        "n_low_confidence": int(unsure.sum()),
-        "n_outlier": int((dropped & ~swap).sum()),
-        "n_swap": int(swap.sum()),
-        "n_interpolated": int(interpolated.sum()),
-        "n_extrapolated": 0,
-    }
+    counted = {"n_low_confidence": unsure, "n_outlier": dropped & ~swap, "n_swap": swap, "n_interpolated": interpolated}
+    return _low_pass(filled, fps, rules.low_pass_hz), {name: int(which.sum()) for name, which in counted.items()}
 
 
 def plausible_step(position: np.ndarray, known: np.ndarray, max_step_px: float) -> float:
@@ -207,13 +203,11 @@ def plausible_step(position: np.ndarray, known: np.ndarray, max_step_px: float) 
     return min(max_step_px, 6 + 1.25 * np.percentile(step, 90)) if len(step) else max_step_px
 
 
-def longest_path(
-    points: np.ndarray, frames: np.ndarray, step_px: float, weight: np.ndarray, break_cost: float = 2.0
-) -> np.ndarray:
+def longest_path(points: np.ndarray, frames: np.ndarray, step_px: float, weight: np.ndarray) -> np.ndarray:
     """The heaviest subset of frames through which a point moves at most `step_px` per frame.
 
-    Every break of the path costs something too. Without that, a path would leave out some right frames to make room
-    for a jump to wrong ones.
+    Every break of the path costs something too (`BREAK_COST`). Without that, a path would leave out some right frames
+    to make room for a jump to wrong ones.
 
     Parameters
     ----------
@@ -223,8 +217,6 @@ def longest_path(
     step_px : float
     weight : ndarray (n,)
         Worth of each frame, above 0.
-    break_cost : float
-        Price of leaving out one or more frames in a row, in frames of weight 1.
 
     Returns
     -------
@@ -232,40 +224,33 @@ def longest_path(
     """
     n = len(points)
     keep = np.zeros(n, bool)
-    if n == 0:
-        return keep
-    best, came_from = weight.astype(float).copy(), np.full(n, -1)
+    best, came_from = weight.astype(float), np.full(n, -1)
     for i in range(1, n):
         gap = frames[i] - frames[:i]
         reachable = np.linalg.norm(points[i] - points[:i], axis=1) <= step_px * gap
         if reachable.any():
-            worth = np.where(reachable, best[:i] - break_cost * (np.arange(i) < i - 1), -np.inf)
+            worth = np.where(reachable, best[:i] - BREAK_COST * (np.arange(i) < i - 1), -np.inf)
             j = i - 1 - int(np.argmax(worth[::-1]))  # the latest of equally good predecessors: the shortest gap
             if worth[j] > 0:
                 best[i] += worth[j]
                 came_from[i] = j
-    i = int(np.argmax(best))
+    i = int(np.argmax(best)) if n else -1
     while i >= 0:
         keep[i] = True
         i = came_from[i]
     return keep
 
 
-def _off_the_curve(
-    position: np.ndarray, kept: np.ndarray, reach: int = 4, deviations: float = 4.0, least_px: float = 4.0
-) -> np.ndarray:
+def _off_the_curve(position, kept, reach=4):
     """Hampel's outliers: frames far from a robust local parabola through their neighbours."""
     off = np.zeros(len(position), bool)
-    if kept.sum() < 2 * reach:
-        return off
-    for axis in range(2):
-        values = np.where(kept, position[:, axis], np.nan)
+    for values in np.where(kept, position.T, np.nan):
         residual = values - local_parabola(values, reach)
-        if np.isnan(residual).all():
+        if kept.sum() < 2 * reach or np.isnan(residual).all():
             continue
         centre = np.nanmedian(residual)
         scale = 1.4826 * np.nanmedian(np.abs(residual - centre))
-        off |= np.abs(residual - centre) > max(deviations * scale, least_px)  # False where NaN
+        off |= np.abs(residual - centre) > max(4 * scale, 4)  # deviations and px; False where NaN
     return off
 
 
@@ -303,7 +288,7 @@ def local_parabola(values: np.ndarray, reach: int) -> np.ndarray:
     return np.where(enclosed, fit[:, 0], np.nan)
 
 
-def _fill(position: np.ndarray, kept: np.ndarray, longest_gap: int) -> tuple[np.ndarray, np.ndarray]:
+def _fill(position, kept, longest_gap):
     """Positions of the kept frames, gaps of up to `longest_gap` frames filled; and which frames were filled."""
     out = np.where(kept[:, None], position, np.nan)
     frames = np.flatnonzero(kept)
@@ -317,7 +302,7 @@ def _fill(position: np.ndarray, kept: np.ndarray, longest_gap: int) -> tuple[np.
     return out, filled
 
 
-def _low_pass(position: np.ndarray, fps: float, cutoff_hz: float, order: int = 2) -> np.ndarray:
+def _low_pass(position, fps, cutoff_hz, order=2):
     """Zero-lag Butterworth over each run of known frames; runs too short to filter are left as they are.
 
     Run forward and backward, so the order doubles; the cut-off is raised such that both passes together are at -3 dB
@@ -328,10 +313,8 @@ def _low_pass(position: np.ndarray, fps: float, cutoff_hz: float, order: int = 2
         return position
     warped = np.tan(np.pi * cutoff_hz / fps) / (np.sqrt(2) - 1) ** (1 / (2 * order))
     b, a = butter(order, np.arctan(warped) * fps / np.pi, fs=fps)
-    known = np.isfinite(position).all(1)
-    edges = np.flatnonzero(np.diff(np.r_[0, known, 0]))
-    out = position.copy()
-    for start, stop in edges.reshape(-1, 2):
+    out, known = position.copy(), np.isfinite(position).all(1)
+    for start, stop in np.flatnonzero(np.diff(np.r_[0, known, 0])).reshape(-1, 2):
         if stop - start > 3 * len(a):
             out[start:stop] = filtfilt(b, a, position[start:stop], axis=0)
     return out

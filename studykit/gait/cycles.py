@@ -4,7 +4,6 @@ Tracks are gait6 in walking coordinates (x grows along the walk, y upward), so t
 """
 
 import itertools
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -47,16 +46,14 @@ def find_cycles(
         inside = offs[(offs > start) & (offs < end)]
         if not min_stride_s <= end - start <= max_stride_s:
             reason = f"lasts less than {min_stride_s:g} s or more than {max_stride_s:g} s"
-        elif not _known_throughout(tracks, start, end):
-            reason = "positions missing"
         else:
-            reason = ""
+            reason = "" if _known_throughout(tracks, start, end) else "positions missing"
         rows.append((start, inside[0] if len(inside) == 1 else np.nan, end, not reason, reason))
     rows.append((strikes[-1], np.nan, last, False, "outside the record"))
     return pd.DataFrame(rows, columns=CYCLE_COLUMNS)
 
 
-def _known_throughout(tracks: xr.Dataset, start: float, end: float) -> bool:
+def _known_throughout(tracks, start, end):
     time = tracks.time.values
     frames = slice(max(0, np.searchsorted(time, start, side="right") - 1), np.searchsorted(time, end) + 1)
     return bool(np.isfinite(tracks.position.values[frames]).all())
@@ -186,7 +183,7 @@ def cycle_parameters(tracks: xr.Dataset, cycles: pd.DataFrame, opposite: xr.Data
     return pd.DataFrame(table | {f"speed_{unit}_s": (neck(end) - neck(start)) / duration})
 
 
-def _along(tracks: xr.Dataset, name: str) -> Callable[[np.ndarray], np.ndarray]:
+def _along(tracks, name):
     """Position of a keypoint along the walk as a function of time."""
     x = tracks.position.sel(keypoints=name, space="x").values[:, 0]
     return lambda time: np.interp(time, tracks.time.values, x)

@@ -48,34 +48,28 @@ def heel_strikes(ankle: np.ndarray, reference: np.ndarray, fps: float, *, min_st
     ValueError
         If the tracks differ in length, or fewer samples than one stride's are known.
     """
-    return _peaks(*_distance(ankle, reference, fps, min_stride_s), fps, min_stride_s)
+    return _farthest(ankle, reference, 1, fps, min_stride_s)
 
 
 def toe_offs(ankle: np.ndarray, reference: np.ndarray, fps: float, *, min_stride_s: float = 0.6) -> np.ndarray:
     """Toe-offs of one foot: where it is farthest behind the reference; otherwise as `heel_strikes`."""
-    distance, known = _distance(ankle, reference, fps, min_stride_s)
-    return _peaks(-distance, known, fps, min_stride_s)
+    return _farthest(ankle, reference, -1, fps, min_stride_s)
 
 
-def _distance(
-    ankle: np.ndarray, reference: np.ndarray, fps: float, min_stride_s: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _farthest(ankle, reference, sign, fps, min_stride_s):
+    """Times at which the ankle is farthest ahead of (`sign` 1) or behind (-1) the reference, s."""
     ankle, reference = np.asarray(ankle, float), np.asarray(reference, float)
     if ankle.shape != reference.shape:
         raise ValueError(
             f"expected ankle and reference of one length, got {ankle.shape} and {reference.shape}; cut both alike"
         )
-    distance = ankle - reference
+    distance = sign * (ankle - reference)
     known = np.isfinite(distance)
     if known.sum() < min_stride_s * fps:
         raise ValueError(
             f"expected at least one stride ({min_stride_s:g} s, {round(min_stride_s * fps)} frames) of known "
             f"positions, got {int(known.sum())} frames"
         )
-    return distance, known
-
-
-def _peaks(distance: np.ndarray, known: np.ndarray, fps: float, min_stride_s: float) -> np.ndarray:
     frames = np.arange(len(distance))
     bridged = np.interp(frames, frames[known], distance[known])
     # A step's swing spans the whole range; ripples within stance do not. The rise to the first peak may have happened
@@ -173,7 +167,8 @@ def find_events(
         strikes = heel_strikes(x["ankle"], body, fps, min_stride_s=min_stride_s)
         offs = toe_offs(x["ankle"], body, fps, min_stride_s=min_stride_s)
     else:
-        foot, speed = (x["ankle"] + x["heel"] + x["toe"]) / 3, _slope(body, fps)
+        foot, known = (x["ankle"] + x["heel"] + x["toe"]) / 3, np.isfinite(body)
+        speed = float(np.polyfit(np.flatnonzero(known) / fps, body[known], 1)[0])
         ahead = heel_strikes(foot, body, fps, min_stride_s=min_stride_s)
         behind = toe_offs(x["toe"], body, fps, min_stride_s=min_stride_s)
         strikes = speed_changes(x["heel"], fps, ahead, stops=True, speed=speed, before_s=0.04, after_s=0.16)
@@ -188,8 +183,3 @@ def reference_point(reference: str) -> str:
     if reference not in REFERENCES:
         raise ValueError(f"expected reference one of {REFERENCES}, got {reference!r}")
     return "neck" if reference == "neck" else "hip"
-
-
-def _slope(x: np.ndarray, fps: float) -> float:
-    known = np.isfinite(x)
-    return float(np.polyfit(np.flatnonzero(known) / fps, x[known], 1)[0])

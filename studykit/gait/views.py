@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
+from numpy.polynomial.polynomial import polyfit, polyval
 from scipy.stats import theilslopes
 
 from studykit.cameras import Camera
@@ -16,6 +17,7 @@ from studykit.tracks import select_side
 
 GAIT6 = SKELETONS["gait6"].keypoints
 SCALINGS = ("none", "leg_length", "homography")
+_MAX_LAG_S = 0.25
 
 
 def mirror(tracks: xr.Dataset) -> xr.Dataset:
@@ -46,11 +48,6 @@ def mirror(tracks: xr.Dataset) -> xr.Dataset:
     position = out.position.copy()
     position.loc[{"space": "x"}] = tracks.attrs["width_px"] - 1 - position.sel(space="x")
     return out.assign(position=position).assign_attrs(mirrored=1 - int(tracks.attrs["mirrored"]))
-
-
-def mirror_frame(image: np.ndarray) -> np.ndarray:
-    """The image flipped left-right, (H, W) or (H, W, channels); pixel centres go from x to W - 1 - x."""
-    return np.ascontiguousarray(np.asarray(image)[:, ::-1])
 
 
 def to_walk(tracks: xr.Dataset) -> xr.Dataset:
@@ -104,9 +101,8 @@ def orient(tracks: xr.Dataset, direction: str, name: str = "tracks") -> xr.Datas
 def forward_speed(tracks: xr.Dataset) -> float:
     """Median speed along the walk over all keypoints, units of x per second."""
     x = tracks.position.sel(space="x").values
-    span = max(1, round(tracks.attrs["fps"] * 0.5))  # half a second, so that swinging feet and noise average out
-    if len(x) <= span:
-        span = 1
+    half_second = round(tracks.attrs["fps"] * 0.5)  # so that swinging feet and noise average out
+    span = half_second if 0 < half_second < len(x) else 1
     steps = x[span:] - x[:-span]
     return float(np.nanmedian(steps)) * tracks.attrs["fps"] / span if np.isfinite(steps).any() else np.nan
 
@@ -145,7 +141,7 @@ def has_one_leg(tracks: xr.Dataset) -> bool:
     return sorted(str(k) for k in tracks.keypoints.values) == sorted(GAIT6)
 
 
-def _leg(tracks: xr.Dataset, looks: str, name: str) -> xr.Dataset:
+def _leg(tracks, looks, name):
     _expect_system(tracks, "walk", "orient them first")
     if has_one_leg(tracks):
         return tracks.sel(keypoints=list(GAIT6))
@@ -182,7 +178,7 @@ def opposite_as_far(near: xr.Dataset, opposite: xr.Dataset) -> xr.Dataset:
     return opposite.assign(position=opposite.position + across[:, :, None, None])
 
 
-def view_lag(a: xr.Dataset, b: xr.Dataset, *, max_lag_s: float = 0.25) -> tuple[float, float]:
+def view_lag(a: xr.Dataset, b: xr.Dataset) -> tuple[float, float]:
     """How much later the second view shows what the first one shows.
 
     Cross-correlation of what both cameras see alike: the neck's rise and fall, and its gain and loss on a steady
@@ -194,8 +190,6 @@ def view_lag(a: xr.Dataset, b: xr.Dataset, *, max_lag_s: float = 0.25) -> tuple[
     ----------
     a, b : xarray.Dataset
         Tracks with a neck in walking coordinates, at one frame rate; lengths may differ.
-    max_lag_s : float
-        Largest lag looked for, s.
 
     Returns
     -------
@@ -206,14 +200,14 @@ def view_lag(a: xr.Dataset, b: xr.Dataset, *, max_lag_s: float = 0.25) -> tuple[
     first, second = (_neck_rhythm(tracks) for tracks in (a, b))
     if first is None or second is None:
         return np.nan, np.nan
-    reach = round(max_lag_s * fps) + 1
+    reach = round(_MAX_LAG_S * fps) + 1
     lags = np.arange(-reach, reach + 1)
     score = np.array([_correlation(first, second, lag) for lag in lags])
     best = 1 + int(np.nanargmax(score[1:-1]))
     return (lags[best] + parabola_peak(score, best)) / fps, float(score[best])
 
 
-def _neck_rhythm(tracks: xr.Dataset) -> np.ndarray | None:
+def _neck_rhythm(tracks):
     """Neck x and y without their slow parts, each of unit variance, (time, 2); None where too little is known."""
     neck = tracks.position.sel(keypoints="neck").values[:, :, 0]
     known = np.isfinite(neck).all(1)
@@ -221,11 +215,11 @@ def _neck_rhythm(tracks: xr.Dataset) -> np.ndarray | None:
         return None
     frame = np.arange(len(neck))
     neck = np.stack([np.interp(frame, frame[known], column[known]) for column in neck.T], 1)
-    slow = np.polynomial.polynomial.polyval(frame, np.polynomial.polynomial.polyfit(frame, neck, 2)).T
-    return (neck - slow) / np.maximum((neck - slow).std(0), 1e-9)
+    quick = neck - polyval(frame, polyfit(frame, neck, 2)).T
+    return quick / np.maximum(quick.std(0), 1e-9)
 
 
-def _correlation(a: np.ndarray, b: np.ndarray, lag: int) -> float:
+def _correlation(a, b, lag):
     """Correlation of a(t) with b(t + lag) over the frames that both have."""
     start, stop = max(0, -lag), min(len(a), len(b) - lag)
     if stop - start < 8:
@@ -241,9 +235,7 @@ def parabola_peak(values: np.ndarray, index: int) -> float:
     return float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend else 0.0
 
 
-def common_clock(
-    views: Mapping[str, xr.Dataset], how: str = "exact", name: str = "trial", max_lag_s: float = 0.25
-) -> dict[str, xr.Dataset]:
+def common_clock(views: Mapping[str, xr.Dataset], how: str = "exact", name: str = "trial") -> dict[str, xr.Dataset]:
     """All views of a trial on one clock.
 
     Parameters
@@ -275,10 +267,8 @@ def common_clock(
             wanted = "expected the same number of frames in all views"
             raise ValueError(f'{name}: {wanted}, got {got}; cut them to the common clock with align="cut"')
         return dict(views)
-    starts = dict.fromkeys(views, 0)
-    if how == "lag":
-        lags = {view: view_lag(first, tracks, max_lag_s=max_lag_s) for view, tracks in views.items()}
-        starts = {view: round(lag * first.attrs["fps"]) if seen >= 0.5 else 0 for view, (lag, seen) in lags.items()}
+    lags = {view: view_lag(first, tracks) if how == "lag" else (0, 1) for view, tracks in views.items()}
+    starts = {view: round(lag * first.attrs["fps"]) if seen >= 0.5 else 0 for view, (lag, seen) in lags.items()}
     starts = {view: start - min(starts.values()) for view, start in starts.items()}
     length = min(lengths[view] - starts[view] for view in views)
     if length < 1:
@@ -288,12 +278,7 @@ def common_clock(
 
 
 def to_metres(
-    tracks: xr.Dataset,
-    how: str,
-    *,
-    leg_length_m: float | None = None,
-    camera: Camera | None = None,
-    name: str = "tracks",
+    tracks: xr.Dataset, how: str, leg_length_m: float = np.nan, camera: Camera | None = None, name: str = "tracks"
 ) -> xr.Dataset:
     """Tracks in metres.
 
@@ -329,7 +314,7 @@ def to_metres(
     if how == "none":
         return tracks
     if how == "leg_length":
-        if leg_length_m is None or not leg_length_m > 0:
+        if not leg_length_m > 0:
             raise ValueError(f"{name}: expected leg_length_m in the Study table for this scaling, got {leg_length_m}")
         pixels = leg_path(tracks)
         if not pixels > 0:
@@ -347,24 +332,22 @@ def leg_path(tracks: xr.Dataset) -> float:
     return float(np.nanmedian(length)) if np.isfinite(length).any() else np.nan
 
 
-def _on_walkway(tracks: xr.Dataset, camera: Camera) -> xr.DataArray:
+def _on_walkway(tracks, camera):
     """Walking coordinates (m) in the plane z = 0 of the calibrated room."""
-    to_image = camera.K @ np.column_stack([camera.R[:, :2], camera.t])
+    to_image, mirrored = camera.K @ np.column_stack([camera.R[:, :2], camera.t]), tracks.attrs["mirrored"]
     position = tracks.position.transpose("time", "keypoints", "individuals", "space").values
     # Back to what the camera saw: undo the walking coordinates, then the mirror.
-    pixel = np.array([tracks.attrs["width_px"] - 1, tracks.attrs["height_px"] - 1]) - position
-    if tracks.attrs["mirrored"]:
-        pixel[..., 0] = tracks.attrs["width_px"] - 1 - pixel[..., 0]
+    corner = np.array([tracks.attrs["width_px"] - 1, tracks.attrs["height_px"] - 1])
+    pixel = corner - position
+    if mirrored:
+        pixel[..., 0] = corner[0] - pixel[..., 0]
     plane = np.concatenate([pixel, np.ones_like(pixel[..., :1])], -1) @ np.linalg.inv(to_image).T
     plane = plane[..., :2] / plane[..., 2:]
     # The walk goes to the left of the picture; unmirrored that is to the right if the picture was mirrored.
-    forward = np.sign(camera.R[0, 0]) * (1 if tracks.attrs["mirrored"] else -1)
-    plane[..., 0] *= forward
+    plane[..., 0] *= np.sign(camera.R[0, 0]) * (1 if mirrored else -1)
     return tracks.position.copy(data=plane.transpose(0, 3, 1, 2))
 
 
-def _expect_system(tracks: xr.Dataset, system: str, hint: str) -> None:
-    if tracks.attrs.get("coordinate_system") != system:
-        raise ValueError(
-            f"expected tracks in {system} coordinates, got {tracks.attrs.get('coordinate_system')!r}; {hint}"
-        )
+def _expect_system(tracks, system, hint):
+    if (got := tracks.attrs.get("coordinate_system")) != system:
+        raise ValueError(f"expected tracks in {system} coordinates, got {got!r}; {hint}")

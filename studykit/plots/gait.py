@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import xarray as xr
-from matplotlib.figure import Figure
 
-from studykit.plots.style import LIMB_COLOURS, ONE_COLUMN, TWO_COLUMNS, study_grid, view_colours
+from studykit.plots.perspective import draw_band
+from studykit.plots.style import LIMB_COLOURS, ONE_COLUMN, TWO_COLUMNS, Drawn, study_grid, view_colours
+from studykit.wording import heading
 
-Drawn = tuple[Figure, pd.DataFrame]
 _METHOD_COLOURS = {"velocity": "#009E73", "distance": "#E69F00"}
 _RATES = {
     "paper_percent": ("thesis 002", "0.6"),
@@ -19,7 +19,6 @@ _RATES = {
     "wrong_limb_left_percent": ("on the wrong limb, cleaned", "#009E73"),
     "detected_percent": ("detected by the rules", "#56B4E9"),
 }
-_UNITS = {"steps_min": "steps/min", "percent": "%", "m_s": "m/s", "px_s": "px/s", "s": "s", "m": "m", "px": "px"}
 
 
 def draw_cleaning(trial: xr.Dataset, view: str) -> Drawn:
@@ -31,12 +30,11 @@ def draw_cleaning(trial: xr.Dataset, view: str) -> Drawn:
         As from `gait.align.align_trial`.
     view : str
     """
-    joints, names = ["knee", "ankle", "heel", "toe"], {"time": "time_s", "keypoints": "keypoint"}
-    names |= {"position_raw": "raw", "position": "cleaned"}
-    table = trial[list(names)[2:]].sel(keypoints=joints).isel(individuals=0)
+    names = {"time": "time_s", "keypoints": "keypoint", "position_raw": "raw", "position": "cleaned"}
+    table = trial[["position_raw", "position"]].sel(keypoints=["knee", "ankle", "heel", "toe"]).isel(individuals=0)
     table = table.to_dataframe(dim_order=["view", "space", "keypoints", "time"]).reset_index().rename(columns=names)
 
-    def panel(data: pd.DataFrame, **_) -> None:
+    def panel(data, **_):
         for other, lines in data.groupby("view"):
             colour = LIMB_COLOURS[lines.keypoint.iloc[0]] if other == view else "0.8"
             plt.plot(lines.time_s, lines.cleaned, color=colour, linewidth=1, zorder=2 if other == view else 1)
@@ -140,13 +138,9 @@ def draw_curves(curves: xr.DataArray) -> Drawn:
     labels = {view: f"{view} (n = {n})" for view, n in counts.items()}
     palette = {labels[view]: colour for view, colour in view_colours(labels).items()}
 
-    def panel(data: pd.DataFrame, color: str, **_) -> None:
-        low, high = data["mean"] - data.sd, data["mean"] + data.sd
-        plt.plot(data.percent, data["mean"], color=color)
-        plt.fill_between(data.percent, low, high, color=color, alpha=0.2, linewidth=0)
-
-    shown, row = data.assign(view=data["view"].map(labels)), spaces[0] if spaces else None
-    grid = sns.FacetGrid(shown, row=row, col=what, hue="view", palette=palette, sharey=False).map_dataframe(panel)
+    shown = data.assign(view=data["view"].map(labels), low=data["mean"] - data.sd, high=data["mean"] + data.sd)
+    grid = sns.FacetGrid(shown, row="space" if spaces else None, col=what, hue="view", palette=palette, sharey=False)
+    grid.map_dataframe(lambda data, color, **_: draw_band(plt.gca(), data, color))
     grid.set_axis_labels("cycle (%)", curves.attrs["unit"])
     fig = study_grid(grid, 0.7 + 1.3 * len(grid.axes), titles="{row_name} of {col_name}" if spaces else "{col_name}")
     handles = [plt.Line2D([], [], color=colour, label=label) for label, colour in palette.items()]
@@ -165,7 +159,7 @@ def draw_spatiotemporal(table: pd.DataFrame, quantities: Sequence[str]) -> Drawn
     grid.map_dataframe(sns.lineplot, x="view", y="value", **lines).set_axis_labels("", "")
     fig = study_grid(grid, 2.2)
     for axis, quantity in zip(grid.axes.flat, quantities, strict=True):
-        axis.set_title(_with_unit(quantity), fontsize=7)
+        axis.set_title(heading(quantity).replace(" (", "\n("), fontsize=7)
         axis.margins(x=0.3)
     return fig, table
 
@@ -179,11 +173,3 @@ def draw_event_errors(timing: pd.DataFrame) -> Drawn | str:
     grid = sns.displot(shown, x="error_s", col="event", hue="method", hue_order=list(_METHOD_COLOURS), **look)
     grid.refline(x=0, color="black", linewidth=0.6, linestyle="-").set_axis_labels("detected - true (s)", "events")
     return study_grid(grid, 2.2), timing
-
-
-def _with_unit(quantity: str) -> str:
-    """ "stride_length_m" -> "stride length\\n(m)"."""
-    for ending, unit in _UNITS.items():
-        if quantity.endswith("_" + ending):
-            return f"{quantity.removesuffix('_' + ending).replace('_', ' ')}\n({unit})"
-    return quantity

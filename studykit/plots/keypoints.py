@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from studykit.plots.skeletons import draw_skeleton
 from studykit.plots.style import (
     ONE_COLUMN,
     TWO_COLUMNS,
     VIEW_COLOURS,
+    Drawn,
     epoch_axis,
     picture_grid,
     show_picture,
@@ -27,7 +27,6 @@ from studykit.pose.scores.pck import best_to_worst
 from studykit.skeletons import SKELETONS
 from studykit.stills import Still, StillSet
 
-Drawn = tuple[Figure, pd.DataFrame]
 _LIMBS = tuple(dict.fromkeys(limb for name in ("lsp14", "coco17") for limb in SKELETONS[name].limbs))
 _MARKERS = ["o", "s", "D", "^", "v", "P", "*", "X"]
 

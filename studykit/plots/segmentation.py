@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from studykit.plots.skeletons import draw_skeleton
@@ -17,6 +16,7 @@ from studykit.plots.style import (
     ONE_COLUMN,
     TWO_COLUMNS,
     VIEW_COLOURS,
+    Drawn,
     epoch_axis,
     picture_grid,
     show_picture,
@@ -29,7 +29,6 @@ LOSSES = {
     "joint_map_loss": "squared error of the joint map",
     "joints_loss": "cross entropy of the joints",
 }
-Drawn = tuple[Figure, pd.DataFrame]
 
 
 def draw_histories(histories: dict[str, pd.DataFrame]) -> Drawn:

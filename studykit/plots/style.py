@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 if TYPE_CHECKING:
     from seaborn.axisgrid import Grid
 
+Drawn = tuple[Figure, pd.DataFrame]  # a figure, and the numbers that it shows
 ONE_COLUMN = 3.5  # width of one column, inches
 TWO_COLUMNS = 7.2  # width of two columns, inches
 

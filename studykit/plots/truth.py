@@ -5,12 +5,10 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import xarray as xr
-from matplotlib.figure import Figure
 
-from studykit.plots.style import TWO_COLUMNS, study_grid, view_colours
+from studykit.plots.style import TWO_COLUMNS, Drawn, study_grid, view_colours
 from studykit.truth.perspective import TERMS
 
-Drawn = tuple[Figure, pd.DataFrame]
 # None of the colours of views.
 TERM_COLOURS = dict(zip(TERMS, ("#CC79A7", "#56B4E9", "#E69F00", "#009E73", "#888888"), strict=True))
 _QUANTILES = {0.01: "whislo", 0.25: "q1", 0.5: "med", 0.75: "q3", 0.99: "whishi"}
@@ -33,8 +31,8 @@ def draw_pixels(pixels: pd.DataFrame, within_px: float) -> Drawn:
     grid = sns.catplot(pixels, kind="box", x="keypoint", y="distance", col="step", **look)
     grid.refline(y=within_px, color="0.4", linewidth=0.8, linestyle=":")
     ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500) if t < 1.2 * table.whishi.max()]
-    grid.set(yscale="log", ylim=(0.1, None)).set_axis_labels("", "distance from the truth (px)")
-    grid.set(yticks=ticks, yticklabels=[f"{tick:g}" for tick in ticks])
+    grid.set(yscale="log", ylim=(0.1, None), yticks=ticks, yticklabels=[f"{tick:g}" for tick in ticks])
+    grid.set_axis_labels("", "distance from the truth (px)")
     grid.axes[0, 0].minorticks_off()
     return study_grid(grid, 2.4), table.reset_index()
 
@@ -83,8 +81,8 @@ def draw_beside_stenum(table: pd.DataFrame) -> Drawn:
     texts = [f"{row.mae:.3g} / {row.stenum_2021:g}" for row in table.itertuples()]
     axis.bar_label(axis.containers[0], texts, padding=3) if texts else None
     axis.axvline(1, color="0.4", linewidth=0.8, linestyle=":")
-    axis.set(xlim=(0, 1.15 * max([1.0, *table.ratio])), xlabel="our mean absolute error / Stenum et al. 2021")
-    axis.set(ylabel="")
+    axis.set(xlim=(0, 1.15 * max([1.0, *table.ratio])), ylabel="")
+    axis.set_xlabel("our mean absolute error / Stenum et al. 2021")
     return fig, table
 
 
@@ -98,12 +96,8 @@ def draw_terms(terms: xr.DataArray, unit: str) -> Drawn:
     """
     people = terms.mean("trial")
     whole = people.sum("term", skipna=False).expand_dims(term=["measured"])
-    curves = (
-        xr.concat([people, whole], "term")
-        .mean("participant")
-        .to_dataframe(name="mean", dim_order=["space", "keypoint", "term", "percent"])
-        .reset_index()
-    )
+    curves = xr.concat([people, whole], "term").mean("participant")
+    curves = curves.to_dataframe(name="mean", dim_order=["space", "keypoint", "term", "percent"]).reset_index()
     look = {"hue": "term", "palette": TERM_COLOURS | {"measured": "black"}, "sharey": "row"}
     grid = sns.FacetGrid(curves, row="space", col="keypoint", **look)
     grid.map(plt.plot, "percent", "mean", linewidth=0.9).add_legend(title="")

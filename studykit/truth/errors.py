@@ -21,9 +21,7 @@ def partners(times: np.ndarray, truths: np.ndarray, reach: float) -> np.ndarray:
     return np.where(mutual & (gap.min(1) <= reach), nearest, -1)
 
 
-def event_errors(
-    found: pd.DataFrame, true: pd.DataFrame, *, span_s: tuple[float, float] = (-np.inf, np.inf)
-) -> pd.DataFrame:
+def event_errors(found: pd.DataFrame, true: pd.DataFrame, span_s: Sequence[float] = (-np.inf, np.inf)) -> pd.DataFrame:
     """Detected events against true ones, each paired at most once.
 
     A pair are each other's nearest events of one kind, at most half a stride apart.
@@ -49,8 +47,8 @@ def event_errors(
         partner = partners(times, truths, reach)
         rows += [(kind, "spurious", t, np.nan) for t in times[partner < 0]]
         rows += [(kind, "matched", times[i], truths[partner[i]]) for i in np.flatnonzero(partner >= 0)]
-        alone = np.setdiff1d(np.arange(len(truths)), partner)
-        rows += [(kind, "missed", np.nan, t) for t in truths[alone] if span_s[0] <= t <= span_s[1]]
+        missed = np.delete(truths, partner[partner >= 0])
+        rows += [(kind, "missed", np.nan, t) for t in missed if span_s[0] <= t <= span_s[1]]
     table = pd.DataFrame(rows, columns=["event", "outcome", "time_s", "true_s"])
     table = table.astype({"time_s": float, "true_s": float})
     return table.assign(error_s=table.time_s - table.true_s)
@@ -166,9 +164,3 @@ def stenum_verdict(beside: pd.DataFrame) -> str:
         f"{(beside.ratio <= 1).sum()} of {len(beside)} mean absolute errors are not above those of Stenum et al. "
         f"(2021) with real people; the largest ratio is {worst.ratio:.2f} ({worst.quantity.replace('_', ' ')})."
     )
-
-
-def timing_verdict(timing: pd.DataFrame) -> str:
-    """How many events were missed or spurious, in words."""
-    missed, spurious = ((timing.outcome == outcome).sum() for outcome in ("missed", "spurious"))
-    return f"Events missed: {missed}, spurious: {spurious}, of {timing.true_s.count()} true ones."

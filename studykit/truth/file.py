@@ -1,5 +1,7 @@
 """What is known exactly about a trial: one netCDF file beside the videos."""
 
+from pathlib import Path
+
 import numpy as np
 import xarray as xr
 
@@ -37,21 +39,21 @@ def build_truth(position_3d, cameras, fps, *, participant, trial, angles=None, j
         `position_3d`, `keypoints`, `visibility`, `camera_matrix`, `angles`, `event_time`, `event_side`, `event_name`.
     """
     position_3d = np.asarray(position_3d, float)
-    views = list(cameras)
-    width, height = (getattr(cameras[views[0]], name) for name in ("width_px", "height_px"))
+    views, first = list(cameras), next(iter(cameras.values()))
     keypoints = np.stack([project(camera, position_3d) for camera in cameras.values()])
-    inside = inside_image(keypoints, width, height)
+    inside = inside_image(keypoints, first.width_px, first.height_px)
     seen = np.full(inside.shape, VISIBLE) if visibility is None else np.stack([visibility[v] for v in views])
-    if angles is None:
-        angles = np.empty((len(position_3d), 2, 0))
-    truth = xr.Dataset(
+    angles = np.empty((len(position_3d), 2, 0)) if angles is None else angles
+    attrs = {"fps": float(fps), "width_px": int(first.width_px), "height_px": int(first.height_px)}
+    attrs |= {"participant": participant, "trial": int(trial), "views": ",".join(views)}
+    return xr.Dataset(
         {
-            "position_3d": (("time", "point", "axis"), position_3d),
-            "keypoints": (("view", "time", "point", "space"), keypoints),
+            "position_3d": (("time", "point", "axis"), position_3d, {"unit": "m"}),
+            "keypoints": (("view", "time", "point", "space"), keypoints, {"unit": "px"}),
             "visibility": (("view", "time", "point"), np.where(inside, seen, OUTSIDE).astype(np.int8)),
             "camera_matrix": (("view", "row", "column"), np.stack([c.matrix for c in cameras.values()])),
-            "angles": (("time", "side", "joint"), np.asarray(angles, float)),
-            "event_time": ("event", np.array([time for time, _, _ in events], float)),
+            "angles": (("time", "side", "joint"), np.asarray(angles, float), {"unit": "deg"}),
+            "event_time": ("event", np.array([time for time, _, _ in events], float), {"unit": "s"}),
             "event_side": ("event", np.array([side for _, side, _ in events], dtype=object)),
             "event_name": ("event", np.array([name for _, _, name in events], dtype=object)),
         },
@@ -64,34 +66,22 @@ def build_truth(position_3d, cameras, fps, *, participant, trial, angles=None, j
             "side": list(SIDES),
             "joint": np.array(list(joints), dtype=object),
         },
-        attrs={
-            "fps": float(fps),
-            "width_px": int(width),
-            "height_px": int(height),
-            "participant": participant,
-            "trial": int(trial),
-            "views": ",".join(views),
-        },
+        attrs=attrs,
     )
-    truth.position_3d.attrs["unit"] = "m"
-    truth.keypoints.attrs["unit"] = "px"
-    truth.angles.attrs["unit"] = "deg"
-    truth.event_time.attrs["unit"] = "s"
-    return truth
 
 
-def inside_image(keypoints, width_px, height_px):
+def inside_image(keypoints: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
     """Whether points (..., 2) lie on a pixel of the image."""
     x, y = keypoints[..., 0], keypoints[..., 1]
     return (x >= -0.5) & (x < width_px - 0.5) & (y >= -0.5) & (y < height_px - 0.5)
 
 
-def save_truth(truth, path):
-    """Write a truth file, whole or not at all."""
+def save_truth(truth: xr.Dataset, path: str | Path) -> None:
+    """Write a truth file, atomically."""
     write_netcdf(truth, path)
 
 
-def load_truth(path):
+def load_truth(path: str | Path) -> xr.Dataset:
     """Read a truth file, wholly into memory.
 
     Raises
@@ -102,7 +92,7 @@ def load_truth(path):
         If it is no truth file.
     """
     truth = read_netcdf(path, "truth")
-    missing = [name for name in ("position_3d", "keypoints", "visibility", "camera_matrix") if name not in truth]
-    if missing:
+    needed = ("position_3d", "keypoints", "visibility", "camera_matrix")
+    if missing := [name for name in needed if name not in truth]:
         raise ValueError(f"{path}: expected a truth file with {', '.join(missing)}, got {list(truth.data_vars)}")
     return truth

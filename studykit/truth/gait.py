@@ -4,23 +4,19 @@ Every function takes the aligned trials and their ground truth by name of the wa
 `reference.load_truths`); without ground truth its table is empty.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-
 import pandas as pd
 import xarray as xr
 
-from studykit.gait.analysis import over_trials, trial_events
+from studykit.gait.analysis import leg_sides, over_trials, trial_events
 from studykit.gait.cycles import cycle_parameters, find_cycles, joint_angles, over_cycles
 from studykit.gait.events import METHODS
 from studykit.truth.errors import angle_errors, event_errors, partners, spatiotemporal_errors
-from studykit.truth.reference import OTHER, true_events, true_walk, visible_span
-
-Trials = Mapping[str, xr.Dataset]
+from studykit.truth.reference import OTHER, Trials, true_events, true_walk, visible_span
 
 
 def true_events_by_view(trial: xr.Dataset, truth: xr.Dataset | None) -> dict[str, pd.DataFrame]:
     """True events of the tracked leg of each view; {} where the ground truth is None."""
-    return {view: true_events(truth, side) for view, side in _sides(trial)} if truth is not None else {}
+    return {view: true_events(truth, side) for view, side in leg_sides(trial).items()} if truth is not None else {}
 
 
 def event_timing(trials: Trials, truths: Trials, events: pd.DataFrame) -> pd.DataFrame:
@@ -45,12 +41,12 @@ def event_timing(trials: Trials, truths: Trials, events: pd.DataFrame) -> pd.Dat
     return _joined(rows, ["event", "outcome", "time_s", "true_s", "error_s"])
 
 
-def method_timing(trials: Trials, truths: Trials, *, reference: str, min_stride_s: float) -> pd.DataFrame:
-    """`event_timing` of each method of `gait.events.find_events`, with a column method."""
+def method_timing(trials: Trials, truths: Trials, **settings) -> pd.DataFrame:
+    """`event_timing` of each method of `gait.events.find_events`, with a column method; settings are its others."""
     rows = []
     for walk, truth in truths.items():
         for method in METHODS:
-            found = trial_events(trials[walk], reference=reference, method=method, min_stride_s=min_stride_s)
+            found = trial_events(trials[walk], method=method, **settings)
             rows.append(event_timing({walk: trials[walk]}, {walk: truth}, found).assign(method=method))
     return _joined(rows, ["event", "outcome", "time_s", "true_s", "error_s", "method"])
 
@@ -61,7 +57,7 @@ def parameter_errors(trials: Trials, truths: Trials, cycles: pd.DataFrame) -> pd
     for trial, truth, view, side in _views(trials, truths):
         own, other = (true_walk(truth, leg) for leg in (side, OTHER[side]))
         true = cycle_parameters(own, find_cycles(own, true_events(truth, side)), other)
-        rows.append(_named(spatiotemporal_errors(_kept(cycles, trial, view), true), trial, view))
+        rows.append(_named(spatiotemporal_errors(_of(cycles[cycles.kept], trial, view), true), trial, view))
     return _joined(rows, ["parameter", "error"])
 
 
@@ -73,7 +69,7 @@ def joint_errors(trials: Trials, truths: Trials, cycles: pd.DataFrame) -> pd.Dat
     """
     rows = []
     for trial, truth, view, side in _views(trials, truths):
-        kept = _kept(cycles, trial, view)
+        kept = _of(cycles[cycles.kept], trial, view)
         tracked, true = trial.position.sel(view=view, drop=True), true_walk(truth, side).position
         if len(kept):
             curves = (over_cycles(joint_angles(position), kept) for position in (tracked, true))
@@ -99,18 +95,15 @@ def angle_curves(
     found, true : xarray.DataArray
         Of the trials that have both; true ones over the cycles behind the measured ones (`true_cycles`).
     """
-    true = {walk: _true_angles(trials[walk], truth, cycles) for walk, truth in truths.items()}
-    true = over_trials(true, trials, "angles").transpose(*angles.dims)
+    true = []
+    for walk, truth in truths.items():
+        trial, curves = trials[walk], []
+        for view, side in leg_sides(trial).items():
+            cut = true_cycles(_of(cycles, trial, view), trial.sel(view=view, drop=True), true_events(truth, side))
+            curves.append(over_cycles(joint_angles(true_walk(truth, side).position), cut).mean("cycle"))
+        true.append(xr.concat(curves, trial.view.variable))
+    true = over_trials(true, [trials[walk] for walk in truths], "angles").transpose(*angles.dims)
     return xr.align(angles, true, join="inner")
-
-
-def _true_angles(trial: xr.Dataset, truth: xr.Dataset, cycles: pd.DataFrame) -> xr.DataArray:
-    """Joint angles (view, joint, percent) of the true points over the true cycles behind the measured ones, deg."""
-    curves = []
-    for view, side in _sides(trial):
-        cut = true_cycles(_of(cycles, trial, view), trial.sel(view=view, drop=True), true_events(truth, side))
-        curves.append(over_cycles(joint_angles(true_walk(truth, side).position), cut).mean("cycle"))
-    return xr.concat(curves, trial.view.variable).transpose("view", "joint", "percent")
 
 
 def true_cycles(cycles: pd.DataFrame, tracks: xr.Dataset, events: pd.DataFrame) -> pd.DataFrame:
@@ -138,30 +131,22 @@ def true_cycles(cycles: pd.DataFrame, tracks: xr.Dataset, events: pd.DataFrame) 
     return true.iloc[sorted(partner[partner >= 0])].reset_index(drop=True)
 
 
-def _sides(trial: xr.Dataset) -> Iterator[tuple[str, str]]:
-    return zip(trial.view.values.astype(str), trial.side.values.astype(str), strict=True)
-
-
-def _views(trials: Trials, truths: Trials) -> Iterator[tuple[xr.Dataset, xr.Dataset, str, str]]:
+def _views(trials, truths):
+    """Trial, ground truth, view and side of the tracked leg of every recording."""
     for walk, truth in truths.items():
-        for view, side in _sides(trials[walk]):
+        for view, side in leg_sides(trials[walk]).items():
             yield trials[walk], truth, view, side
 
 
-def _of(rows: pd.DataFrame, trial: xr.Dataset, view: str) -> pd.DataFrame:
-    mine = (rows.participant == trial.participant) & (rows.trial == trial.trial) & (rows["view"] == view)
-    return rows[mine]
+def _of(rows, trial, view):
+    return rows[(rows.participant == trial.participant) & (rows.trial == trial.trial) & (rows["view"] == view)]
 
 
-def _kept(cycles: pd.DataFrame, trial: xr.Dataset, view: str) -> pd.DataFrame:
-    return _of(cycles[cycles.kept], trial, view)
-
-
-def _named(errors: pd.DataFrame, trial: xr.Dataset, view: str) -> pd.DataFrame:
+def _named(errors, trial, view):
     return errors.assign(participant=trial.participant, trial=trial.trial, view=view)
 
 
-def _joined(rows: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+def _joined(rows, columns):
     """The rows of all recordings; without any, an empty table with these columns."""
     rows = [table for table in rows if len(table)]
     columns = [*columns, "participant", "trial", "view"]

@@ -1,6 +1,6 @@
 """How far tracked keypoints are from where they truly were, and which lie on the other leg."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +13,23 @@ from studykit.skeletons import LEG
 from studykit.study import Recording, recordings
 from studykit.tracks import load_tracks
 from studykit.truth.file import load_truth
-from studykit.truth.reference import FAR, OTHER, keypoints_of, on_clock, true_leg
+from studykit.truth.reference import FAR, OTHER, Trials, keypoints_of, on_clock, true_leg
 
 # A point closer to its place than about the width of a limb still lies on that limb: 0.12 m in the laboratory's images.
 # It is also how near to the other leg the cleaning looks for swaps (`near_other_px`).
 WRONG_LIMB_PX = 20.0
 
 
-def on_wrong_limb(own_px: np.ndarray, other_px: np.ndarray, limit_px: float = WRONG_LIMB_PX) -> np.ndarray:
-    """Whether points lie on the wrong limb: beyond `limit_px` from their own place, and nearer to the other leg's.
+def on_wrong_limb(own_px: np.ndarray, other_px: np.ndarray) -> np.ndarray:
+    """Whether points lie on the wrong limb: beyond `WRONG_LIMB_PX` from their own place, nearer to the other leg's.
 
     Parameters
     ----------
     own_px, other_px : ndarray
         Distances from the point's true place, and from that of the same point of the other leg, px. Unknown ones (NaN)
-        are on no wrong limb.
-    limit_px : float
-        Points less far from their place are not called wrong: where the legs cross, both limbs are right.
+        are on no wrong limb. Nor are points less far from their place: where the legs cross, both limbs are right.
     """
-    return (own_px > limit_px) & (other_px < own_px)
+    return (own_px > WRONG_LIMB_PX) & (other_px < own_px)
 
 
 def study_errors(study: pd.DataFrame, folder: Path | str) -> pd.DataFrame:
@@ -52,19 +50,22 @@ def study_errors(study: pd.DataFrame, folder: Path | str) -> pd.DataFrame:
         `on_wrong_limb`; NaN where the other leg's place is unknown, and for the neck), reference ("truth" or "tracks").
         Empty if nothing is known.
     """
-    tables = [_recording_errors(recording, Path(folder)) for recording in recordings(study)]
-    tables = [table for table in tables if table is not None]
+    tables = [
+        _recording_errors(recording, path, "truth" if recording.truth else "tracks")
+        for recording in recordings(study)
+        if (recording.truth or recording.tracks) and (path := Path(folder) / f"{recording.name}.nc").is_file()
+    ]
     columns = ["recording", "participant", "view", "frame", "keypoint", "error_px", "confidence", "visible"]
     columns += ["wrong_leg", "reference"]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
-def _recording_errors(recording: Recording, folder: Path) -> pd.DataFrame | None:
-    path = folder / f"{recording.name}.nc"
-    source = "truth" if recording.truth else "tracks" if recording.tracks else None
-    if source is None or not path.is_file():
-        return None
-    found, known = load_tracks(path), _known(recording, source)
+def _recording_errors(recording, path, source):
+    try:
+        known = keypoints_of(recording, source, far_leg=True)
+    except ValueError:
+        known = keypoints_of(recording, source)  # tracks of one leg only
+    found = load_tracks(path)
     frames = slice(min(found.sizes["time"], known.sizes["time"]))
     ours = _points(found, GAIT6)[frames]
     error = np.linalg.norm(ours - _points(known, GAIT6)[frames], axis=-1)
@@ -72,33 +73,23 @@ def _recording_errors(recording: Recording, folder: Path) -> pd.DataFrame | None
     if FAR[0] in known.keypoints.values:
         far = np.linalg.norm(ours[:, 1:] - _points(known, FAR)[frames], axis=-1)
         wrong[:, 1:] = np.where(np.isnan(far), np.nan, on_wrong_limb(error[:, 1:], far))
-    seen = _confidence(known)[frames] == 1 if source == "truth" else np.ones(error.shape, bool)
-    table = {"error_px": error, "confidence": _confidence(found)[frames], "visible": seen, "wrong_leg": wrong}
-    table = _table(table, "frame", np.arange(len(error)), GAIT6)
+    sure, seen = (_points(tracks, GAIT6, "confidence")[frames] for tracks in (found, known))
+    seen = (seen == 1) | (source != "truth")
+    table = {"error_px": error, "confidence": sure, "visible": seen, "wrong_leg": wrong}
+    table = _table("frame", np.arange(len(error)), table)
     who = {"recording": recording.name, "participant": recording.participant, "view": recording.view}
     return table.assign(**who, reference=source)[np.isfinite(table.error_px)]
 
 
-def _known(recording: Recording, source: str) -> xr.Dataset:
-    try:
-        return keypoints_of(recording, source, far_leg=True)
-    except ValueError:
-        return keypoints_of(recording, source)  # tracks of one leg only
+def _points(tracks, names, variable="position"):
+    """Positions (time, K, 2), or confidence (time, K)."""
+    one = tracks[variable].isel(individuals=0).sel(keypoints=list(names))
+    return one.transpose("time", "keypoints", ...).values
 
 
-def _points(tracks: xr.Dataset, names: Sequence[str]) -> np.ndarray:
-    """Positions (time, K, 2)."""
-    one = tracks.position.isel(individuals=0).sel(keypoints=list(names))
-    return one.transpose("time", "keypoints", "space").values
-
-
-def _confidence(tracks: xr.Dataset) -> np.ndarray:
-    return tracks.confidence.isel(individuals=0).sel(keypoints=list(GAIT6)).transpose("time", "keypoints").values
-
-
-def _table(columns: Mapping[str, np.ndarray], index: str, values: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
-    """Arrays (time, K) as columns, a row per frame and keypoint."""
-    frame, keypoint = np.meshgrid(values, np.array(names, dtype=object), indexing="ij")
+def _table(index, values, columns):
+    """Arrays (time, K) of the points of gait6 as columns, a row per frame and keypoint."""
+    frame, keypoint = np.meshgrid(values, np.array(GAIT6, dtype=object), indexing="ij")
     columns = {index: frame, "keypoint": keypoint, **columns}
     return pd.DataFrame({name: array.ravel() for name, array in columns.items()})
 
@@ -147,15 +138,14 @@ def error_table(
     return pd.DataFrame(rows)
 
 
-def _error_numbers(error: pd.Series, limit_px: float, ending: str) -> dict[str, float]:
-    names, error = ("median_px", "mean_px", "rmse_px", "within_percent"), error.to_numpy(float)
-    values = np.full(4, np.nan)
-    if len(error):
-        values = np.median(error), error.mean(), np.sqrt(np.mean(error**2)), 100 * np.mean(error <= limit_px)
-    return {f"{name}{ending}": float(value) for name, value in zip(names, values, strict=True)}
+def _error_numbers(error, limit_px, ending):
+    error = error.astype(float)
+    numbers = {"median_px": error.median(), "mean_px": error.mean(), "rmse_px": np.sqrt((error**2).mean())}
+    numbers["within_percent"] = 100 * (error <= limit_px).mean()
+    return {f"{name}{ending}": number for name, number in numbers.items()}
 
 
-def count_wrong_limb(study: pd.DataFrame, trials: Mapping[str, xr.Dataset], counts: pd.DataFrame) -> pd.DataFrame:
+def count_wrong_limb(study: pd.DataFrame, trials: Trials, counts: pd.DataFrame) -> pd.DataFrame:
     """Counts of the cleaning, and how many points lay on the wrong limb before and after it.
 
     Parameters
@@ -181,7 +171,7 @@ def count_wrong_limb(study: pd.DataFrame, trials: Mapping[str, xr.Dataset], coun
     return counts.merge(pd.concat(tables), "left") if tables else counts
 
 
-def _wrong_limb(recording: Recording, trial: xr.Dataset) -> pd.DataFrame:
+def _wrong_limb(recording, trial):
     side, names = str(trial.side.item()), trial.keypoints.values.astype(str)
     truth = on_clock(load_truth(recording.truth), int(trial.first_frame))
     legs = [_points(true_leg(truth, recording, leg), names)[: len(trial.time)] for leg in (side, OTHER[side])]
@@ -222,23 +212,22 @@ def false_positive_summary(total: pd.DataFrame, found: Sequence[str]) -> pd.Data
 
 def wrong_limb_numbers(summary: pd.DataFrame) -> dict[str, float]:
     """Headline numbers of `false_positive_summary`, of the keypoints that the thesis counted."""
-    counted = summary[summary.paper_percent.notna()].set_index("keypoint")
-    columns = {"wrong_limb": "wrong_limb_percent", "wrong_limb_left": "wrong_limb_left_percent"}
-    return {f"{key}_{name}_percent": counted[column][name] for key, column in columns.items() for name in counted.index}
+    counted, kinds = summary[summary.paper_percent.notna()].set_index("keypoint"), ("wrong_limb", "wrong_limb_left")
+    return {f"{kind}_{name}_percent": counted[f"{kind}_percent"][name] for kind in kinds for name in counted.index}
 
 
 def wrong_limb_verdict(summary: pd.DataFrame) -> str:
     """How many points lay on the wrong limb, in words."""
     mean = summary[summary.paper_percent.notna()].mean(numeric_only=True)
-    said = (
-        f"The rules detected {mean.detected_percent:.2f} % of knee, ankle, heel and toe points as wrong (the thesis "
-        f"reports {mean.paper_percent:.2f} % on a wrong limb)."
+    known = (
+        f"{mean.wrong_limb_percent:.2f} % of these points lay on the wrong limb before cleaning, "
+        f"{mean.wrong_limb_left_percent:.2f} % after it."
     )
     if np.isnan(mean.wrong_limb_percent):
-        return f"{said} How many points lay on the wrong limb cannot be known without ground truth."
+        known = "How many points lay on the wrong limb cannot be known without ground truth."
     return (
-        f"{said} {mean.wrong_limb_percent:.2f} % of these points lay on the wrong limb before cleaning, "
-        f"{mean.wrong_limb_left_percent:.2f} % after it."
+        f"The rules detected {mean.detected_percent:.2f} % of knee, ankle, heel and toe points as wrong (the thesis "
+        f"reports {mean.paper_percent:.2f} % on a wrong limb). {known}"
     )
 
 
@@ -266,9 +255,8 @@ def keypoint_errors(found: xr.Dataset, true: xr.Dataset) -> pd.DataFrame:
             raise ValueError(f"expected tracks and truth with one {what}, got {found.attrs[what]}, {true.attrs[what]}")
     if not np.array_equal(found.time.values, true.time.values):
         raise ValueError(f"expected tracks and truth on one clock, got {len(found.time)} and {len(true.time)} frames")
-    error, seen = _points(found, GAIT6) - _points(true, GAIT6), _confidence(true)
-    table = {"visible": seen == 1, "along": error[..., 0], "up": error[..., 1]}
-    table = _table(table, "time_s", true.time.values, GAIT6)
+    error, seen = _points(found, GAIT6) - _points(true, GAIT6), _points(true, GAIT6, "confidence")
+    table = _table("time_s", true.time.values, {"visible": seen == 1, "along": error[..., 0], "up": error[..., 1]})
     return table.assign(distance=np.hypot(table.along, table.up))[seen.ravel() > 0].reset_index(drop=True)
 
 
@@ -297,10 +285,7 @@ def pixel_summary(errors: pd.DataFrame, by: Sequence[str], *, within_px: float =
 
 
 def step_errors(
-    study: pd.DataFrame,
-    trials: Mapping[str, xr.Dataset],
-    truths: Mapping[str, xr.Dataset],
-    tracks: Callable[[Recording], xr.Dataset],
+    study: pd.DataFrame, trials: Trials, truths: Trials, tracks: Callable[[Recording], xr.Dataset]
 ) -> pd.DataFrame:
     """`keypoint_errors` of every recording after each step: network, aligned, cleaned.
 
@@ -329,17 +314,3 @@ def step_errors(
         who = {key: getattr(recording, key) for key in ("participant", "trial", "view")}
         tables += [keypoint_errors(found, true).assign(step=step, **who) for step, found in steps.items()]
     return pd.concat(tables, ignore_index=True)
-
-
-def pixel_verdict(errors: pd.DataFrame, within_px: float) -> str:
-    """How near the points of the last step of `step_errors` are, in words."""
-    distance = last_step(errors).distance
-    return (
-        f"After cleaning, half of the points lie within {distance.median():.2g} px of the truth and "
-        f"{100 * (distance <= within_px).mean():.1f} % within {within_px:g} px."
-    )
-
-
-def last_step(errors: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the last step of `step_errors`: cleaned tracks, where they can be compared."""
-    return errors[errors.step == errors.step.iloc[-1]]

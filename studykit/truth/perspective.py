@@ -11,21 +11,18 @@ import pandas as pd
 import xarray as xr
 
 from studykit.cameras import Camera, read_cameras
+from studykit.gait.analysis import leg_sides
 from studykit.gait.cycles import keypoint_curves
 from studykit.gait.views import to_metres
 from studykit.study import Recording, walks
 from studykit.truth.gait import true_cycles
-from studykit.truth.reference import true_events, true_leg
+from studykit.truth.reference import Trials, true_events, true_leg
 
 TERMS = ("camera geometry", "moved cameras", "limb", "tracking", "events")
 
 
 def decompose_study(
-    study: pd.DataFrame,
-    truths: Mapping[str, xr.Dataset],
-    trials: Mapping[str, xr.Dataset],
-    cycles: pd.DataFrame,
-    curves: xr.DataArray,
+    study: pd.DataFrame, truths: Trials, trials: Trials, cycles: pd.DataFrame, curves: xr.DataArray
 ) -> tuple[xr.DataArray, pd.DataFrame]:
     """The terms of every trial that two views show and whose ground truth is known.
 
@@ -58,10 +55,8 @@ def decompose_study(
             if walk not in truths or walk not in trials or len(rows) != 2:
                 raise ValueError("expected two views, aligned tracks and truth, got less")
             cut = {row.view: own[own["view"] == row.view] for row in rows}
-            cameras = read_cameras(rows)
-            pieces = perspective_curves(rows, truths[walk], trials[walk], cut, cameras=cameras, **how)
-            measured = curves.sel(**place, view=list(cut), drop=True)
-            parts = decompose_perspective(measured, **pieces.data_vars)
+            pieces = perspective_curves(rows, truths[walk], trials[walk], cut, cameras=read_cameras(rows), **how)
+            parts = decompose_perspective(curves.sel(**place, view=list(cut), drop=True), **pieces.data_vars)
         except ValueError as error:
             excluded.append((walk, str(error)))
             continue
@@ -107,25 +102,24 @@ def perspective_curves(
     ValueError
         If a view has no cycle that is both measured and true.
     """
-    rows, cameras = {recording.view: recording for recording in recordings}, cameras or {}
-    side = {view: str(trial.side.sel(view=view).item()) for view in rows}
+    rows, cameras, side = {recording.view: recording for recording in recordings}, cameras or {}, leg_sides(trial)
     own = {view: trial.sel(view=view, drop=True) for view in rows}
     cut = {view: true_cycles(cycles[view], own[view], true_events(truth, side[view])) for view in rows}
     if lost := [view for view in rows if cut[view].empty]:
         raise ValueError(f"expected a cycle that is both measured and true in each view, got none in {lost[0]}")
 
-    def mean_curve(tracks: xr.Dataset, leg: str) -> xr.DataArray:
+    def mean_curve(tracks, leg):
         return keypoint_curves(tracks, cut[leg], **curves).mean("cycle").rename(keypoints="keypoint")
 
-    def perfect(view: str, leg: str, camera: Camera | None) -> xr.DataArray:
+    def perfect(view, leg, camera):
         tracks = true_leg(truth, rows[view], side[leg], matrix=camera.matrix if camera else None)
-        scale = {"leg_length_m": rows[view].leg_length_m, "camera": cameras.get(view)}
-        return mean_curve(to_metres(tracks, trial.attrs.get("scaling", "none"), **scale), leg)
+        scaling = trial.attrs.get("scaling", "none")
+        return mean_curve(to_metres(tracks, scaling, rows[view].leg_length_m, cameras.get(view)), leg)
 
-    def stack(dim: str, parts: list[xr.DataArray]) -> xr.DataArray:
+    def stack(dim, parts):
         return xr.concat(parts, xr.Variable(dim, list(rows)))
 
-    def through(known: Mapping[str, Camera]) -> xr.DataArray:
+    def through(known):
         return stack("view", [stack("leg", [perfect(v, leg, known.get(v)) for leg in rows]) for v in rows])
 
     timed = stack("view", [mean_curve(own[view], view) for view in rows])
@@ -133,7 +127,7 @@ def perspective_curves(
 
 
 def decompose_perspective(
-    measured: xr.DataArray, timed: xr.DataArray, seen: xr.DataArray, nominal: xr.DataArray | None = None
+    measured: xr.DataArray, timed: xr.DataArray, seen: xr.DataArray, nominal: xr.DataArray
 ) -> xr.DataArray:
     """What the difference of two views is made of, in parts that add up to it.
 
@@ -149,7 +143,7 @@ def decompose_perspective(
         Mean curves of each view's leg, measured throughout, and cut at true events.
     seen, nominal : xarray.DataArray (view, leg, ...)
         Mean curves of perfect tracks through the true and the nominal cameras; `leg` is named after the view that
-        tracks it. Without `nominal`, moved cameras are part of the geometry.
+        tracks it.
 
     Returns
     -------
@@ -164,12 +158,11 @@ def decompose_perspective(
     views = [str(view) for view in measured.view.values]
     if len(views) != 2 or list(seen.view.values) != views or list(seen.leg.values) != views:
         raise ValueError(f"expected two views and the two legs that they track, got {views}, {list(seen.leg.values)}")
-    nominal = seen if nominal is None else nominal
 
-    def between(curves: xr.DataArray, dim: str = "view") -> xr.DataArray:
+    def between(curves, dim="view"):
         return curves.sel({dim: views[0]}, drop=True) - curves.sel({dim: views[1]}, drop=True)
 
-    def tracked(curves: xr.DataArray) -> xr.DataArray:
+    def tracked(curves):
         return xr.concat([curves.sel(view=v, leg=v, drop=True) for v in views], xr.Variable("view", views))
 
     parts = {
@@ -204,17 +197,12 @@ def term_sizes(terms: xr.DataArray, by: Sequence[str] = ("space", "keypoint")) -
     people = parts.mean("trial")
     whole = people.sel(term="measured difference", drop=True)
 
-    def mean(values: xr.DataArray) -> xr.DataArray:
+    def mean(values):
         return values.mean([dim for dim in values.dims if dim not in (*by, "term")])
 
-    table = xr.Dataset(
-        {
-            "rms_trials": np.sqrt(mean(parts**2)),
-            "rms_participants": np.sqrt(mean(people**2)),
-            "rms_of_mean": np.sqrt(mean(people.mean("participant") ** 2)),
-            "share": mean(people * whole) / mean(whole**2),
-        }
-    )
+    table = {"rms_trials": np.sqrt(mean(parts**2)), "rms_participants": np.sqrt(mean(people**2))}
+    table |= {"rms_of_mean": np.sqrt(mean(people.mean("participant") ** 2))}
+    table = xr.Dataset(table | {"share": mean(people * whole) / mean(whole**2)})
     return table.to_dataframe(dim_order=[*by, "term"]).reset_index()
 
 
@@ -223,12 +211,6 @@ def size_numbers(overall: pd.DataFrame, unit: str) -> dict[str, float]:
     rows = overall[overall.term != "measured difference"]
     names = "perspective_" + rows.space + "_" + rows.term.str.replace(" ", "_") + f"_rms_{unit}"
     return dict(zip(names, rows.rms_participants, strict=True))
-
-
-def largest_gap(terms: xr.DataArray, curves: xr.DataArray) -> float:
-    """Largest difference between the terms' sum and the measured difference of the first two views, same unit."""
-    first, second = (curves.isel(view=n, drop=True) for n in (0, 1))
-    return float(abs(terms.sum("term", skipna=False) - (first - second)).max())
 
 
 def verdict(terms: xr.DataArray, unit: str) -> str:

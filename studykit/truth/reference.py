@@ -1,6 +1,6 @@
 """What is known of a recording, as tracks and events: the ground truth, or keypoints of another program."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from studykit.video import probe
 SOURCES = ("truth", "tracks")
 FAR = tuple(f"far_{name}" for name in LEG)
 OTHER = {"left": "right", "right": "left"}
+Trials = Mapping[str, xr.Dataset]  # or their ground truth, by name of the walk
 
 
 def truth_tracks(
@@ -72,15 +73,17 @@ def true_leg(truth: xr.Dataset, recording: Recording, side: str, *, matrix: np.n
 
 def true_walk(truth: xr.Dataset, side: str) -> xr.Dataset:
     """One leg in walking coordinates, m: gait6 tracks of the true points, projected on the sagittal plane."""
-    names = ["neck", *(f"{side}_{name}" for name in LEG)]
-    points = truth.position_3d.sel(point=names, axis=["x", "y"]).transpose("time", "point", "axis").values
+    points = truth.position_3d.sel(point=_leg(side), axis=["x", "y"]).transpose("time", "point", "axis").values
     points[..., 0] *= np.sign(np.nanmean(points[-1, :, 0] - points[0, :, 0]))
-    seen = np.ones(points.shape[:2])
-    tracks = _tracks(truth, points, seen, GAIT6, coordinate_system="walk")
+    tracks = _tracks(truth, points, np.ones(points.shape[:2]), GAIT6, coordinate_system="walk")
     return tracks.assign_attrs(unit="m", side=side)
 
 
-def _tracks(truth: xr.Dataset, points: np.ndarray, confidence: np.ndarray, names: Sequence[str], **how) -> xr.Dataset:
+def _leg(side):
+    return ["neck", *(f"{side}_{name}" for name in LEG)]
+
+
+def _tracks(truth, points, confidence, names, **how):
     size = {name: truth.attrs[name] for name in ("width_px", "height_px")}
     fps = truth.attrs["fps"]
     return build_tracks(points.transpose(0, 2, 1), confidence, names, fps, source_software="truth", **size, **how)
@@ -97,8 +100,7 @@ def true_events(truth: xr.Dataset, side: str) -> pd.DataFrame:
 
 def visible_span(truth: xr.Dataset, view: str, side: str) -> tuple[float, float]:
     """First and last time at which neck and whole leg are in the image, s; (inf, -inf) if never."""
-    points = ["neck", *(f"{side}_{name}" for name in LEG)]
-    inside = (truth.visibility.sel(view=view, point=points) > OUTSIDE).all("point").values
+    inside = (truth.visibility.sel(view=view, point=_leg(side)) > OUTSIDE).all("point").values
     time = truth.time.values[inside]
     return (float(time[0]), float(time[-1])) if len(time) else (np.inf, -np.inf)
 
@@ -111,9 +113,7 @@ def on_clock(truth: xr.Dataset, first_frame: int) -> xr.Dataset:
     return out.assign(event_time=out.event_time - start) if "event_time" in out else out
 
 
-def load_truths(
-    study: pd.DataFrame, trials: Mapping[str, xr.Dataset], *, needed: bool = False
-) -> dict[str, xr.Dataset]:
+def load_truths(study: pd.DataFrame, trials: Trials, *, needed: bool = False) -> dict[str, xr.Dataset]:
     """Ground truth of each trial on its clock, by name of the walk; {} where none is known.
 
     Parameters
@@ -166,7 +166,8 @@ def keypoints_of(recording: Recording, source: str, *, far_leg: bool = False) ->
     if source == "truth":
         tracks = truth_tracks(load_truth(recording.truth), recording)
     else:
-        tracks = import_tracks(recording.tracks, recording.fps, *_size(recording))
+        info = probe(recording.video) if recording.video else recording
+        tracks = import_tracks(recording.tracks, recording.fps, int(info.width_px), int(info.height_px))
     one_leg = has_one_leg(tracks)
     near = tracks.sel(keypoints=list(GAIT6)) if one_leg else select_side(tracks, side)
     if not far_leg:
@@ -175,10 +176,3 @@ def keypoints_of(recording: Recording, source: str, *, far_leg: bool = False) ->
         raise ValueError(f"{name}: expected tracks of both legs to label the far one, got one leg")
     far = select_side(tracks, OTHER[side]).sel(keypoints=list(LEG))
     return xr.concat([near, far.assign_coords(keypoints=list(FAR))], dim="keypoints")
-
-
-def _size(recording: Recording) -> tuple[int, int]:
-    if recording.video:
-        info = probe(recording.video)
-        return info.width_px, info.height_px
-    return int(recording.width_px), int(recording.height_px)

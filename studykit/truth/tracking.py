@@ -44,10 +44,7 @@ def tracking_numbers(judged: pd.DataFrame, limit_px: float) -> dict[str, float |
     """Headline numbers: median error, px, and the share of points within `limit_px`; None where nothing is known."""
     if judged.empty:
         return {"median_error_px": None, "within_8px": None}
-    return {
-        "median_error_px": float(judged.error_px.median()),
-        "within_8px": float((judged.error_px <= limit_px).mean()),
-    }
+    return {"median_error_px": judged.error_px.median(), "within_8px": (judged.error_px <= limit_px).mean()}
 
 
 def tracking_verdict(judged: pd.DataFrame, wrong: pd.DataFrame, recordings: int, limit_px: float) -> str:
