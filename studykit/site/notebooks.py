@@ -46,7 +46,7 @@ def notebook_page(
     record : dict, optional
         What is known about how it was made, as in `runs/<run>.json`.
     before, after : dict, optional
-        Neighbouring pages: path (from this page), title.
+        Neighbouring pages: page (from the folder of reports), short (title).
 
     Returns
     -------

@@ -93,12 +93,7 @@ def _story(config, networks, gait, texts):
 
 
 def _write_notebook_pages(parts, reports, records):
-    for place, part in enumerate(parts):
-        up = "../" * part["run"].count("/")
-        before, after = (
-            {"path": f"{up}{parts[n]['run']}.html", "title": parts[n]["short"]} if 0 <= n < len(parts) else None
-            for n in (place - 1, place + 1)
-        )
+    for before, part, after in zip([None, *parts], parts, [*parts[1:], None], strict=False):
         notebook = nbformat.read(reports / "notebooks" / f"{part['run']}.ipynb", 4)
         page = notebook_page(notebook, part["run"], reports, records.get(part["run"]), before, after)
         write_text(reports / part["page"], page)

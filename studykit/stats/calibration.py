@@ -90,12 +90,9 @@ def false_positive_rates(
         test, effect, unit ("trial" as published, "participant"), sound (bool), rate, low, high (95 % Wilson interval
         of the rate), n_studies.
     """
-    rejected = {}
-    permutations = 0 if 2.0 ** (1 - participants) > alpha else permutations
-
-    def count(test, effect, unit, p):
-        rejected.setdefault((test, effect, unit), []).append(np.atleast_1d(p) < alpha)
-
+    testable = permutations and 2.0 ** (1 - participants) <= alpha
+    flips = curves.sign_flips(participants, permutations, seed) if testable else []
+    anywhere, found = "anywhere in the cycle", []
     for start in range(0, n_studies, _CHUNK):
         size = min(_CHUNK, n_studies - start)
         values = simulate_null(size, participants, trials, [seed, start], **null)
@@ -103,21 +100,20 @@ def false_positive_rates(
         subjects = {"trial": values.reshape(size, -1, *values.shape[3:]), "participant": means}
         tests = {unit: anova.f_tests(people) for unit, people in subjects.items()}
         for effect, unit in itertools.product(("perspective", "interaction"), tests):
-            count("RM-ANOVA", effect, unit, tests[unit][effect]["p_gg"])
+            found.append(("RM-ANOVA", effect, unit, tests[unit][effect]["p_gg"]))
         for unit, people in subjects.items():
-            for differences in people[..., 0] - people[..., 1]:
-                count("SPM paired t", "anywhere in the cycle", unit, curves.random_field(differences)[1])
-        if permutations:
-            flips = curves.sign_flips(participants, permutations, seed)
-            for differences in means[..., 0] - means[..., 1]:
-                peaks = curves.flipped_peaks(differences, flips)
-                count("permutation t", "anywhere in the cycle", "participant", curves.share_as_high(peaks, peaks[0]))
+            p = [curves.random_field(one)[1] for one in people[..., 0] - people[..., 1]]
+            found.append(("SPM paired t", anywhere, unit, p))
+        if testable:
+            p = [curves.judged(curves.flipped_peaks(one, flips), alpha)[1] for one in means[..., 0] - means[..., 1]]
+            found.append(("permutation t", anywhere, "participant", p))
+    keys = ["test", "effect", "unit"]
+    found = pd.DataFrame(found, columns=[*keys, "p"]).explode("p").set_index(keys).p < alpha
     rows = []
-    for (test, effect, unit), found in rejected.items():
-        positives = int(np.concatenate(found).sum())
-        interval = stats.binomtest(positives, n_studies).proportion_ci(0.95, method="wilson")
+    for (test, effect, unit), positives in found.groupby(keys, sort=False).sum().items():
+        interval = stats.binomtest(int(positives), n_studies).proportion_ci(0.95, method="wilson")
         rows.append((test, effect, unit, unit == "participant", positives / n_studies, *interval, n_studies))
-    return pd.DataFrame(rows, columns=["test", "effect", "unit", "sound", "rate", "low", "high", "n_studies"])
+    return pd.DataFrame(rows, columns=[*keys, "sound", "rate", "low", "high", "n_studies"])
 
 
 def verdict(rates: pd.DataFrame, alpha: float = 0.05) -> str:

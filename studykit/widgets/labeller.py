@@ -57,20 +57,15 @@ class Labeller(anywidget.AnyWidget):
         super().__init__()
         self.keypoints = list(keypoints)
         self.colours = [keypoint_colour(name) for name in keypoints]
-        self.path = Path(path)
-        self.frames = frames[["recording", "video", "frame"]].reset_index(drop=True)
-        if self.path.exists():
-            known = read_collected(self.path, study, keypoints)
-            self.frames = pd.concat([self.frames, known[["recording", "video", "frame"]]], ignore_index=True)
-            self.frames = self.frames.drop_duplicates(["recording", "frame"], ignore_index=True)
-        columns = [f"{name}_{axis}" for name in keypoints for axis in "xy"]
-        self._labels = self.frames.assign(**dict.fromkeys(columns, np.nan))
-        if self.path.exists():
-            rows = self._labels.set_index(["recording", "frame"])
-            rows.update(known.set_index(["recording", "frame"])[columns])
-            self._labels[columns] = rows[columns].to_numpy()
-        self._columns, self.index = columns, 0
-        unlabelled = np.flatnonzero(self._labels[columns].isna().all(axis=1))
+        self.path, self.index = Path(path), 0
+        self._columns = [f"{name}_{axis}" for name in keypoints for axis in "xy"]
+        none = frames[:0].assign(**dict.fromkeys(self._columns, 0.0))
+        known = read_collected(self.path, study, keypoints) if self.path.exists() else none
+        one = ["recording", "frame"]
+        both = pd.concat([frames, known])[["recording", "video", "frame"]]
+        self.frames = both.drop_duplicates(one, ignore_index=True)
+        self._labels = self.frames.merge(known[one + self._columns], how="left", on=one)
+        unlabelled = np.flatnonzero(self._labels[self._columns].isna().all(axis=1))
         self.on_msg(self._heard)
         self.show(unlabelled[0] if len(unlabelled) else 0)
 
