@@ -24,7 +24,7 @@ def fingerprint(depends: Any) -> str:
     return digest.hexdigest()
 
 
-def _feed(digest: Any, value: Any) -> None:
+def _feed(digest, value):
     if isinstance(value, np.ndarray):
         digest.update(f"{value.dtype} {value.shape}".encode() + np.ascontiguousarray(value).tobytes())
     elif isinstance(value, pd.DataFrame):
@@ -93,7 +93,7 @@ def kept(path: str | Path, depends: Any, make: Callable[[], Any]) -> Any:
     return value
 
 
-def _pack(value: Any, arrays: list) -> dict:
+def _pack(value, arrays):
     """The form of a value as JSON; its arrays are added to the list."""
     if isinstance(value, pd.DataFrame):
         return {"table": [[name, _pack(value[name].to_numpy(), arrays)] for name in value]}
@@ -109,7 +109,7 @@ def _pack(value: Any, arrays: list) -> dict:
     return {"value": value.item() if isinstance(value, np.generic) else value}
 
 
-def _unpack(form: dict, arrays: Any) -> Any:
+def _unpack(form, arrays):
     ((kind, content),) = form.items()
     if kind == "table":
         return pd.DataFrame({name: _unpack(column, arrays) for name, column in content})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LIGHT = 10_000  # bytes; smaller pictures stay as they are
-_COLOURS, _JPEG_QUALITY = 96, 75
+_COLOURS, _JPEG_QUALITY = 256, 75
 
 
 class Run:
@@ -59,7 +59,7 @@ class Run:
         """
         from studykit.tracks import load_tracks
 
-        def load(recording: Recording) -> "xr.Dataset":
+        def load(recording):
             made = f"tracks/{recording.name}.nc"
             given = pose == "given" or not (pose or (self.derived / made).exists())
             return load_tracks(recording.tracks if given else self.need(made, made_by="41_pose_two_views"))
@@ -120,41 +120,32 @@ class Run:
         display(Markdown(" ".join(filter(None, sentences))))
 
     def headline(self, **values: Real | None) -> dict[str, float | None]:
-        """Keep the few numbers that the run is judged by; see `headline`."""
-        return headline(self.name, self.reports, **values)
+        """Keep the few numbers that the run is judged by, in `<reports>/headline/<name>.json`.
 
-    def _about(self, kind: str, path: Path) -> Mapping[str, Any]:
+        `reports/<scale>/summary.json` collects them, so that each number has one home.
+
+        Parameters
+        ----------
+        **values : number or None
+            Named with their unit (`event_mae_s`). None and NaN mean that it could not be measured.
+
+        Returns
+        -------
+        dict
+            The values as they were written, 10 significant digits.
+
+        Raises
+        ------
+        TypeError
+            If a value is not a single number.
+        """
+        numbers = {name: _number(self.name, name, value) for name, value in values.items()}
+        write_text(self.reports / "headline" / f"{self.name}.json", json.dumps(numbers, indent=1) + "\n")
+        return numbers
+
+    def _about(self, kind, path):
         files = sorted(file.relative_to(self.reports).as_posix() for file in path.parent.glob(f"{path.name}.*"))
         return {"studykit": {kind: path.name, "files": files}}
-
-
-def headline(run: str, reports: str | Path, **values: Real | None) -> dict[str, float | None]:
-    """Keep the few numbers that a run is judged by, in `<reports>/headline/<run>.json`.
-
-    `reports/<scale>/summary.json` collects them, so that each number has one home.
-
-    Parameters
-    ----------
-    run : str
-        The notebook's name, or `notebook/variant` where one notebook runs several times.
-    reports : path-like
-        The study's folder of reports.
-    **values : number or None
-        Named with their unit (`event_mae_s`). None and NaN mean that it could not be measured.
-
-    Returns
-    -------
-    dict
-        The values as they were written, 10 significant digits.
-
-    Raises
-    ------
-    TypeError
-        If a value is not a single number.
-    """
-    numbers = {name: _number(run, name, value) for name, value in values.items()}
-    write_text(Path(reports) / "headline" / f"{run}.json", json.dumps(numbers, indent=1) + "\n")
-    return numbers
 
 
 def _number(run, name, value):
@@ -183,9 +174,7 @@ def save_table(table: pd.DataFrame, path_without_suffix: str | Path) -> pd.DataF
     pandas.DataFrame
         The table itself, to be shown in the notebook.
     """
-    path = Path(path_without_suffix)
-    text = table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
-    write_text(path.with_name(path.name + ".csv"), text)
+    write_text(f"{path_without_suffix}.csv", table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
     return table
 
 
@@ -249,7 +238,7 @@ def _as_jpeg(found):
     return b"data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()) if smaller else found[0]
 
 
-def save_figure(fig: "Figure", path: str | Path, data: pd.DataFrame) -> "Figure":
+def save_figure(fig: "Figure", path: str | Path, data: pd.DataFrame) -> None:
     """Save a figure as SVG and PNG, with the numbers it shows as CSV.
 
     Photographs in it are kept small, so that a whole study fits on a web site: as JPEG in the SVG, and the PNG with
@@ -262,11 +251,6 @@ def save_figure(fig: "Figure", path: str | Path, data: pd.DataFrame) -> "Figure"
         Without suffix; missing folders are made.
     data : pandas.DataFrame
         What is plotted, one row a mark or a point of a curve.
-
-    Returns
-    -------
-    matplotlib Figure
-        The same one, closed: as the last expression of a notebook cell it is shown once.
     """
     import matplotlib.pyplot as plt
 
@@ -281,4 +265,3 @@ def save_figure(fig: "Figure", path: str | Path, data: pd.DataFrame) -> "Figure"
             temporary.write_bytes(lighter(temporary.read_bytes()))
     save_table(data, path)
     plt.close(fig)
-    return fig

@@ -43,7 +43,7 @@ class Skeleton:
         return np.array([COCO_SIGMAS.get(name, np.nan) for name in bare])
 
 
-def _read(path: Path) -> dict[str, Skeleton]:
+def _read(path):
     tables = yaml.safe_load(path.read_text(encoding="utf-8"))
     return {
         name: Skeleton(name, tuple(table["keypoints"]), tuple(tuple(limb.split()) for limb in table["limbs"]))
@@ -127,7 +127,7 @@ def convert(points: np.ndarray, source: Sequence[str], target: Sequence[str]) ->
     return out
 
 
-def _point(points: np.ndarray, names: list[str], name: str) -> np.ndarray:
+def _point(points, names, name):
     """One point (..., D), by name or as a midpoint; NaN where there is no such point."""
     if name in names:
         return points[..., names.index(name), :]

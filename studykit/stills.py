@@ -300,7 +300,7 @@ def warp_image(image: np.ndarray, matrix: np.ndarray, width: int, height: int, b
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=(border,) * 3)
 
 
-def _warp_box(box: tuple | None, matrix: np.ndarray) -> tuple | None:
+def _warp_box(box, matrix):
     if box is None:
         return None
     x, y, w, h = box

@@ -89,7 +89,7 @@ def read_study(path: str | Path) -> pd.DataFrame:
     return table.sort_values(KEY, kind="stable").reset_index(drop=True)
 
 
-def _row_faults(table: pd.DataFrame) -> list[str]:
+def _row_faults(table):
     if table.empty:
         return ["expected at least one recording, got none"]
     empty = table[[*KEY, "fps", "mirrored", "direction"]].isna()
@@ -121,7 +121,7 @@ def _row_faults(table: pd.DataFrame) -> list[str]:
     return faults + [f"line {index + 2}: expected a video or a tracks file, got neither" for index in bare[:3]]
 
 
-def _complete(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+def _complete(table, folder):
     """Types made exact, optional columns added, paths absolute."""
     table = table.reindex(columns=[*COLUMNS, *OPTIONAL_COLUMNS])
     table["sex"] = table.sex.fillna("").astype(str)
@@ -132,7 +132,7 @@ def _complete(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
     return table.astype({"trial": int, "fps": float})
 
 
-def _file_faults(table: pd.DataFrame) -> list[str]:
+def _file_faults(table):
     wanted = [(name, value) for name in PATH_COLUMNS for value in dict.fromkeys(table[name]) if value]
     there = {name: Path.exists if name == "tracks" else Path.is_file for name in PATH_COLUMNS}  # OpenPose: a folder
     lost = [f"{name}: expected a file, got none at {value}" for name, value in wanted if not there[name](Path(value))]

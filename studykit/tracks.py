@@ -131,7 +131,7 @@ def validate_tracks(tracks: xr.Dataset, name: str = "tracks") -> xr.Dataset:
     return tracks
 
 
-def _clock_faults(tracks: xr.Dataset) -> list[str]:
+def _clock_faults(tracks):
     time = tracks.time.values
     if len(time) == 0:
         return ["expected at least one frame, got none"]
@@ -144,7 +144,7 @@ def _clock_faults(tracks: xr.Dataset) -> list[str]:
     return []
 
 
-def _value_faults(tracks: xr.Dataset) -> list[str]:
+def _value_faults(tracks):
     faults = []
     if list(tracks.space.values) != ["x", "y"]:
         faults.append(f"expected space x, y, got {list(tracks.space.values)}")

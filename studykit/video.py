@@ -4,13 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import av
 import numpy as np
-from av.container import InputContainer, OutputContainer
-from av.video.stream import VideoStream
 
 from studykit.files import replacing
 
@@ -54,11 +52,10 @@ def probe(path: str | Path) -> VideoInfo:
         If it is no video, is cut off, holds no frames, or its frame rate varies.
     """
     path = Path(path)
-    with _open(path) as (container, stream), _whole(path):
+    with _open(path) as (container, stream):
         times = [packet.pts for packet in container.demux(stream) if packet.size and packet.pts is not None]
         promised, base = stream.frames, stream.time_base
-        size = stream.codec_context.width, stream.codec_context.height
-        rate = stream.average_rate
+        size, rate = (stream.codec_context.width, stream.codec_context.height), stream.average_rate
     if not times:
         raise ValueError(f"{path}: expected at least one frame, got a video without frames")
     if promised and len(times) < promised:
@@ -80,16 +77,12 @@ def probe(path: str | Path) -> VideoInfo:
     return VideoInfo(path, *size, fps, len(times))
 
 
-def read_frames(path: str | Path, *, start: int = 0, stop: int | None = None, threads: int = 1) -> Iterator[np.ndarray]:
+def read_frames(path: str | Path) -> Iterator[np.ndarray]:
     """Frames of a video, one after the other; memory does not grow with its length.
 
     Parameters
     ----------
     path : path-like
-    start, stop : int
-        First frame, and the one after the last; None reads to the end.
-    threads : int
-        Of the decoder; it works beside the caller when the caller computes outside Python.
 
     Yields
     ------
@@ -101,16 +94,15 @@ def read_frames(path: str | Path, *, start: int = 0, stop: int | None = None, th
     FileNotFoundError, ValueError
         As `probe`, where it shows on the way: no video, no frames, or fewer than the header promises.
     """
-    for n, frame in enumerate(_frames(path, stop, threads)):
-        if n >= start:
-            yield frame.to_ndarray(format="rgb24")
+    for frame in _frames(path):
+        yield frame.to_ndarray(format="rgb24")
 
 
-def _frames(path: str | Path, stop: int | None = None, threads: int = 1) -> Iterator[av.VideoFrame]:
+def _frames(path, stop=None):
     """Decoded frames, not yet in RGB, up to a number."""
     path, seen = Path(path), 0
-    with _open(path) as (container, stream), _whole(path):
-        stream.codec_context.thread_count = threads
+    with _open(path) as (container, stream):
+        stream.codec_context.thread_count = 1
         promised = stream.frames
         for frame in islice(container.decode(stream), stop):
             seen += 1
@@ -171,9 +163,7 @@ def check_equal_length(views: Mapping[str, VideoInfo]) -> None:
             )
 
 
-def write_video(
-    frames: Iterable[np.ndarray], path: str | Path, fps: float, *, quality: int = 23, threads: int = 1
-) -> int:
+def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float, quality: int = 23) -> int:
     """Write frames as H.264; the file appears under its name when it is complete.
 
     Parameters
@@ -185,8 +175,6 @@ def write_video(
     fps : float
     quality : int
         Constant rate factor of x264: 0 (lossless) to 51.
-    threads : int
-        Of the encoder; the same file comes out for the same number.
 
     Returns
     -------
@@ -198,36 +186,29 @@ def write_video(
     ValueError
         If there is no frame, or one is of another size.
     """
-    count, stream, size = 0, None, None
+    frames, count = iter(frames), 0
+    if (first := next(frames, None)) is None:
+        raise ValueError(f"{path}: expected at least one frame to write, got none")
+    height, width = (size // 2 * 2 for size in first.shape[:2])
+    # One thread, for the same file everywhere; with macroblock trees x264 encodes one film in some thirty differently.
+    options = {"crf": str(quality), "preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"}
     with replacing(path) as temporary, av.open(str(temporary), "w", options={"fflags": "+bitexact"}) as container:
         container.metadata["creation_time"] = "1970-01-01T00:00:00Z"  # so that the same frames make the same file
-        for image in frames:
-            if stream is None:
-                size = image.shape
-                stream = _h264(container, size[1] // 2 * 2, size[0] // 2 * 2, fps, quality, threads)
-            if image.shape != size:
-                raise ValueError(f"{path}: expected all frames of one size {size}, got {image.shape}")
-            even = np.ascontiguousarray(image[: stream.height, : stream.width])
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for image in chain([first], frames):
+            if image.shape != first.shape:
+                raise ValueError(f"{path}: expected all frames of one size {first.shape}, got {image.shape}")
+            even = np.ascontiguousarray(image[:height, :width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
             count += 1
-        if count == 0:
-            raise ValueError(f"{path}: expected at least one frame to write, got none")
         container.mux(stream.encode())
     return count
 
 
-def _h264(container: OutputContainer, width: int, height: int, fps: float, quality: int, threads: int) -> VideoStream:
-    # With macroblock trees x264 encodes one film in some thirty differently from the others, on the same input.
-    steady = {"x264-params": "mbtree=0"}
-    options = {"crf": str(quality), "preset": "veryfast", "threads": str(threads)} | steady
-    stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    return stream
-
-
 @contextmanager
-def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Container and video stream of a file that is one."""
+def _open(path):
+    """Container and video stream of a file that is one; a broken one is named where its frames are read within."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a video file, got none")
     try:
@@ -238,15 +219,8 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     with container:
         if not container.streams.video:
             raise ValueError(f"{path}: expected a video, got a file without a video stream")
-        yield container, container.streams.video[0]
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    """Packets or frames are read within; a broken file is named."""
-    try:
-        yield
-    except av.FFmpegError as error:
-        raise ValueError(
-            f"{path}: expected whole frames, got a broken file ({error.strerror}); copy it again"
-        ) from error
+        try:
+            yield container, container.streams.video[0]
+        except av.FFmpegError as error:
+            said = f"expected whole frames, got a broken file ({error.strerror}); copy it again"
+            raise ValueError(f"{path}: {said}") from error

@@ -6,16 +6,7 @@ import pandas as pd
 import pytest
 from conftest import make_walk
 
-from studykit.datasets.overview import (
-    checks_shown,
-    checksums,
-    cohort,
-    made_said,
-    study_conclusion,
-    study_numbers,
-    sums_shown,
-)
-from studykit.datasets.table import check_recordings
+from studykit.datasets.table import check_recordings, checksums, cohort
 from studykit.gaitlab import simulate_study
 from studykit.plots.study import draw_cameras, draw_recordings, draw_samples
 from studykit.study import read_study, write_study
@@ -99,26 +90,3 @@ def test_checksums_are_of_the_content(laboratory, bare, tmp_path):
     pd.testing.assert_frame_equal(checksums(bare), before)
     save_tracks(walk.assign(position=walk.position + 1e-9), tmp_path / "walk.nc")
     assert checksums(bare).sha256[0] != before.sha256[0]
-
-
-def test_numbers_and_sentences_of_a_study_are_those_of_its_tables(laboratory, bare):
-    checks = check_recordings(laboratory)
-    numbers = study_numbers(laboratory, checks)
-    assert (numbers["n_participants"], numbers["n_trials"], numbers["n_recordings"], numbers["n_faults"]) == (
-        2,
-        2,
-        4,
-        0,
-    )
-    assert numbers["recorded_s"] == pytest.approx(1.6) and numbers["render_ms_per_frame"] > 0
-    assert "40 frames were rendered now" in made_said(laboratory, "gaitlab")
-    told = study_conclusion(laboratory, numbers, "gaitlab")
-    assert "**4 recordings** of 2 walks by 2 people, 2 s in all, views C1, C3; all files are sound." in told
-    assert "**simulated**" in told and "ms of one core per frame" in told
-    assert list(checks_shown(checks).index) == ["count", "min", "50%", "max"]
-    faulty = checks.assign(fault=["too short", "", "", ""])
-    assert checks_shown(faulty).fault.tolist() == ["too short"]
-    numbers = study_numbers(bare, check_recordings(bare))
-    assert numbers["render_ms_per_frame"] is None
-    assert "1 have faults, listed above." in study_conclusion(bare, numbers | {"n_faults": 1}, "table")
-    assert sums_shown(checksums(laboratory)).files.to_dict() == {"video": 4, "truth": 2, "calibration": 1}

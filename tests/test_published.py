@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from studykit.files import write_text
-from studykit.notebook import headline, save_table
+from studykit.notebook import Run, save_table
 from studykit.papers import findings, published, thesis
 from studykit.plots.papers import draw_ratios
 from studykit.pose.scores.coco import COCO_FIGURES
@@ -14,10 +14,10 @@ from studykit.pose.scores.coco import COCO_FIGURES
 @pytest.fixture
 def reports(tmp_path):
     """What three notebooks of a study would have reported."""
-    headline("10_train_segmentation/unet-none", tmp_path, train_dice=0.9711, validation_dice=0.9)
-    headline("10_train_segmentation/unet-softmax", tmp_path, validation_dice=0.93)
-    headline("10_train_segmentation/unet-regression", tmp_path, validation_dice=0.95)
-    headline("21_regression_cnn", tmp_path, parameters_at_paper_size=27583068, mse_shares=None)
+    Run("10_train_segmentation/unet-none", tmp_path, tmp_path).headline(train_dice=0.9711, validation_dice=0.9)
+    Run("10_train_segmentation/unet-softmax", tmp_path, tmp_path).headline(validation_dice=0.93)
+    Run("10_train_segmentation/unet-regression", tmp_path, tmp_path).headline(validation_dice=0.95)
+    Run("21_regression_cnn", tmp_path, tmp_path).headline(parameters_at_paper_size=27583068, mse_shares=None)
     return tmp_path
 
 
@@ -75,7 +75,7 @@ def test_findings_compare_what_is_there(reports):
 
 def test_networks_trained_otherwise_are_not_compared(reports):
     for backbone, epochs in (("mobilenet", 20), ("vgg19", 4)):
-        headline(f"30_train_openpose/{backbone}-coco18", reports, pck=epochs / 20)
+        Run(f"30_train_openpose/{backbone}-coco18", reports, reports).headline(pck=epochs / 20)
         record = json.dumps({"parameters": {"epochs": epochs, "backbone": backbone, "width": 0.5}})
         write_text(reports / f"runs/30_train_openpose/{backbone}-coco18.json", record)
     found = findings.findings(reports, "gaitlab", "gaitlab").set_index("finding")

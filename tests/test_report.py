@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from studykit.files import write_text
-from studykit.notebook import headline, lighter_svg, require, save_figure, save_table
+from studykit.notebook import Run, lighter_svg, require, save_figure, save_table
 
 
 @pytest.fixture(autouse=True)
@@ -19,19 +19,19 @@ def plain_style():
 
 
 def test_headline_keeps_numbers_and_says_what_could_not_be_measured(tmp_path):
-    headline("41_pose", tmp_path, n=np.int64(3), within_8px=np.float32(0.5), error_px=np.nan, speed=None)
+    Run("41_pose", tmp_path, tmp_path).headline(n=np.int64(3), within_8px=np.float32(0.5), error_px=np.nan, speed=None)
     kept = json.loads((tmp_path / "headline/41_pose.json").read_text(encoding="utf-8"))
     assert kept == {"n": 3, "within_8px": 0.5, "error_px": None, "speed": None}
 
 
 def test_headline_of_a_variant_has_its_own_folder(tmp_path):
-    headline("20_train/resnet18", tmp_path, **{"pck_0.2": 0.25})
+    Run("20_train/resnet18", tmp_path, tmp_path).headline(**{"pck_0.2": 0.25})
     assert json.loads((tmp_path / "headline/20_train/resnet18.json").read_text()) == {"pck_0.2": 0.25}
 
 
 def test_headline_refuses_what_is_no_number(tmp_path):
     with pytest.raises(TypeError, match=r"41_pose: expected a number .*'error'.*ndarray"):
-        headline("41_pose", tmp_path, error=np.zeros(3))
+        Run("41_pose", tmp_path, tmp_path).headline(error=np.zeros(3))
 
 
 def test_table_has_ten_digits_and_unix_lines(tmp_path):

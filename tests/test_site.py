@@ -17,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from tiny_study import SHARED, make_tiny_study, write_config, write_notebook
 
 from studykit.files import write_text
-from studykit.notebook import headline, save_figure, save_table
+from studykit.notebook import Run, save_figure, save_table
 from studykit.site.notebooks import notebook_page
 from studykit.site.pages import write_study_page
 from studykit.site.wording import table_html, tidy_table
@@ -38,7 +38,7 @@ def write_run(run, reports, number):
     table = pd.DataFrame({"median_px": [1 / 3], "a <b>name</b> & more": ["<i>"]})
     save_figure(fig, reports / "figures" / run.name / "first_look", table)
     save_table(table, reports / "tables" / run.name / "by_view")
-    headline(run.name, reports, n_people=number, error_mae_s=0.0123456, **{"pck_0.2": None})
+    Run(run.name, reports, reports).headline(n_people=number, error_mae_s=0.0123456, **{"pck_0.2": None})
     files = [f"figures/{run.name}/first_look.{kind}" for kind in ("csv", "png", "svg")]
     noted = {"studykit": {"figure": "first_look", "files": files}}
     shown = [new_output("display_data", {"image/png": PIXEL, "text/plain": "Figure"}, metadata=noted)]

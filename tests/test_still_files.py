@@ -16,14 +16,7 @@ from studykit.datasets.still_files import (
     read_mask,
     save_stills,
 )
-from studykit.datasets.stills import (
-    made_said,
-    sets_table,
-    stills_conclusion,
-    stills_numbers,
-    stills_of,
-    visibility_table,
-)
+from studykit.datasets.stills import stills_of, visibility_table
 from studykit.gaitlab import simulate_scenes, simulate_stills
 from studykit.notebook import save_table
 from studykit.stills import Still, StillSet
@@ -153,11 +146,10 @@ def test_pictures_that_are_not_as_expected_are_named(tmp_path):
 def test_stills_of_a_study_are_rendered_once(tmp_path, monkeypatch):
     chosen = {"seed": 1, "count": 12, "scenes": 3, "bodies": 12, "size_px": 48, "known_joints": 0.5, "most_people": 2}
     first = stills_of("gaitlab", tmp_path, **chosen)
-    assert first.attrs["made"] == {"people": True, "scenes": True} and "rendered now" in made_said(first, "gaitlab")
+    assert first.attrs["made"] == ["people", "scenes"]
     pictures = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
-    kinds = sets_table(first)
-    assert kinds.groupby("kind").pictures.sum().tolist() == [12, 3]
-    assert (kinds.with_mask == kinds.people).all() and kinds.with_pseudo_mask.eq(0).all()
+    assert first.groupby("kind").picture.nunique().to_dict() == {"people": 12, "scenes": 3}
+    assert first.masked.all() and not first.pseudo.any()
     whose = first.groupby("participant").set.nunique()
     assert whose.eq(1).all()
 
@@ -166,7 +158,7 @@ def test_stills_of_a_study_are_rendered_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(datasets_stills, "simulate_stills", never)
     again = stills_of("gaitlab", tmp_path, **chosen)
-    assert again.attrs["made"] == {"people": False, "scenes": False} and "kept" in made_said(again, "gaitlab")
+    assert again.attrs["made"] == []
     pd.testing.assert_frame_equal(again, first)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == pictures
     fewer = stills_of("gaitlab", tmp_path, **chosen | {"scenes": 0})  # people are kept, scenes go
@@ -175,30 +167,7 @@ def test_stills_of_a_study_are_rendered_once(tmp_path, monkeypatch):
         stills_of("gaitlab", tmp_path, **chosen | {"turned_deg": 90.0})
 
 
-def test_numbers_and_sentences_of_stills_are_those_of_the_table():
-    everybody = pd.DataFrame(
-        {
-            "kind": ["people", "people", "scenes", "scenes"],
-            "participant": ["a", "b", "a", "b"],
-            "set": ["train", "test", "train", "test"],
-            "scene": ["", "", "s", "s"],
-            "masked": [True, True, True, False],
-            "pseudo": [True, False, False, False],
-            "nose_v": [2, 1, 0, 0],
-        }
-    )
+def test_what_is_seen_is_a_share_of_people_by_kind_of_picture():
+    everybody = pd.DataFrame({"kind": ["people", "people", "scenes", "scenes"], "nose_v": [2, 1, 0, 0]})
     seen = visibility_table(everybody, ["nose"])
     assert seen.to_numpy().tolist() == [["nose", 0.5, 0.5, 0.0, "people"], ["nose", 0.0, 0.0, 1.0, "scenes"]]
-    numbers = stills_numbers(everybody, seen)
-    assert numbers == {
-        "n_participants": 2,
-        "n_people": 2,
-        "n_scenes": 1,
-        "n_people_in_scenes": 2,
-        "seen_share": 0.5,
-        "occluded_share": 0.5,
-        "pseudo_mask_share": 0.25,
-    }
-    told = stills_conclusion(everybody, numbers, "lsp", 30, 1)
-    assert "75 % of all people have a mask, some of them a pseudo-mask" in told and "1 of whom" in told
-    assert "turn" not in told and "turn by up to 30 deg" in stills_conclusion(everybody, numbers, "gaitlab", 30, 1)

@@ -1,7 +1,6 @@
 """Sources of Studies (simulated laboratory, the user's own table, motion capture, a published demo) and of stills."""
 
 import inspect
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,7 @@ def prepare(dataset: str, folder: str | Path, **parameters: Any) -> pd.DataFrame
     return study
 
 
-def _maker(dataset: str) -> Callable[..., pd.DataFrame]:
+def _maker(dataset):
     """The function of a source, imported when it is needed."""
     names = {"gaitlab": "gaitlab.simulate_study"}
     names |= {name: f"datasets.{name}.{name}_study" for name in ("table", "bvh", "pose2sim")}

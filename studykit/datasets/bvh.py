@@ -15,10 +15,9 @@ import pandas as pd
 import xarray as xr
 from tqdm.auto import tqdm
 
-from studykit.cameras import Camera, calibration_json
+from studykit.cameras import calibration_json
 from studykit.datasets.motion import (
     CMU_UNIT_M,
-    Motion,
     canonical_points,
     foot_events,
     lay_along,
@@ -104,7 +103,7 @@ def bvh_study(
     return table
 
 
-def _clips(source: str | Path) -> list[tuple[Path, str, int]]:
+def _clips(source):
     """(path, participant, trial) of each file."""
     source = Path(source)
     paths = sorted(source.glob("*.bvh"))
@@ -116,7 +115,7 @@ def _clips(source: str | Path) -> list[tuple[Path, str, int]]:
     return [(p, f"sub-{who}", people[: k + 1].count(who)) for k, (p, who) in enumerate(zip(paths, people, strict=True))]
 
 
-def _truth(motion: Motion, fps: float, cameras: dict[str, Camera], participant: str, trial: int) -> xr.Dataset:
+def _truth(motion, fps, cameras, participant, trial):
     """Everything that is known of one walk, as of a simulated one; no point is ever hidden."""
     points = canonical_points(resample(motion, fps))
     position = np.full((len(points["neck"]), len(POINTS), 3), np.nan)
@@ -136,7 +135,7 @@ def _truth(motion: Motion, fps: float, cameras: dict[str, Camera], participant: 
     )
 
 
-def _events(motion: Motion) -> list[tuple[float, str, str]]:
+def _events(motion):
     """Events of both feet at the motion's own rate, so that they do not depend on the virtual cameras'."""
     points = canonical_points(motion)
     events = []
@@ -147,7 +146,7 @@ def _events(motion: Motion) -> list[tuple[float, str, str]]:
     return sorted(events)
 
 
-def _leg_length(points: dict[str, np.ndarray]) -> float:
+def _leg_length(points):
     """Hip to knee to ankle, the median over frames and sides, m."""
     lengths = [
         np.linalg.norm(points[f"{side}_{a}"] - points[f"{side}_{b}"], axis=1)
@@ -157,9 +156,7 @@ def _leg_length(points: dict[str, np.ndarray]) -> float:
     return float(np.median(lengths[0] + lengths[1]) + np.median(lengths[2] + lengths[3])) / 2
 
 
-def _write_trial(
-    folder: Path, truth: xr.Dataset, direction: str, pixel_noise: float, rng: np.random.Generator
-) -> list[Recording]:
+def _write_trial(folder, truth, direction, pixel_noise, rng):
     """Files of one trial; its two rows of the Study table."""
     one = Recording(
         participant=truth.attrs["participant"],
@@ -181,7 +178,7 @@ def _write_trial(
     return rows
 
 
-def _noisy_tracks(truth: xr.Dataset, view: str, pixel_noise: float, rng: np.random.Generator) -> xr.Dataset:
+def _noisy_tracks(truth, view, pixel_noise, rng):
     """What a pose network would give: the points inside the image with normal noise, confidence 1; else NaN and 0."""
     seen = truth.sel(view=view)
     known = [str(p) for p in truth.point.values[np.isfinite(truth.position_3d.values).all((0, 2))]]

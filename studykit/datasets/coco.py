@@ -12,7 +12,7 @@ import numpy as np
 from studykit.datasets.fetch import require_images, require_source
 from studykit.datasets.still_files import read_image
 from studykit.files import refuse
-from studykit.formats.coco_json import Annotation, Image, annotations_of
+from studykit.formats.coco_json import annotations_of
 from studykit.skeletons import SKELETONS
 from studykit.stills import Made, Still, StillSet, mark_outside
 
@@ -49,7 +49,7 @@ def coco_stills(folder: str | Path, part: str = "train2017") -> StillSet:
     names = [f"coco-{row.image_id:012d}" for row in people]
     scenes = [name if count[row.image_id] > 1 else "" for name, row in zip(names, people, strict=True)]
 
-    def read(number: int) -> Still:
+    def read(number):
         row, path = people[number], folder / part / files[number]
         known, image = images[row.image_id], read_image(path)
         height, width = image.shape[:2]
@@ -67,7 +67,7 @@ def coco_stills(folder: str | Path, part: str = "train2017") -> StillSet:
     return StillSet(Made(range(len(people)), read), SKELETONS["coco17"].keypoints, names, scenes)
 
 
-def _people(path: Path) -> tuple[dict[int, Image], list[Annotation]]:
+def _people(path):
     """Images by id, and the annotations of people with keypoints and an area."""
     content = annotations_of(path)
     if content.keypoints != SKELETONS["coco17"].keypoints:
@@ -82,7 +82,7 @@ def _people(path: Path) -> tuple[dict[int, Image], list[Annotation]]:
     return {image.id: image for image in content.images}, [row for row in people if min(row.bbox[2:]) > 0]
 
 
-def _mask(segmentation: list | dict | None, height: int, width: int) -> np.ndarray | None:
+def _mask(segmentation, height, width):
     """Mask (height, width) of polygons, or of a run-length encoding, whole or compressed; None where there is none."""
     if not segmentation:
         return None

@@ -179,7 +179,7 @@ def is_complete(folder: str | Path) -> bool:
     return all(path.is_file() and pooch.file_hash(path) == expected for path, expected in paths)
 
 
-def _download(wheel: Wheel, folder: Path) -> Path:
+def _download(wheel, folder):
     """The wheel's file, brought by this Python's pip unless it is there already."""
     stem = wheel.requirement.partition("==")[0]
     for path in folder.glob(f"{stem}-*.whl"):
@@ -205,7 +205,7 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     return kept
 
 
-def _unpack(archive: Path, members: dict[str, str], folder: Path) -> list[Path]:
+def _unpack(archive, members, folder):
     """Write the wanted members, and only those, each atomically; their paths."""
     written = []
     with zipfile.ZipFile(archive) as opened:

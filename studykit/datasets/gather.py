@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from studykit.formats import READERS, import_tracks
 from studykit.gait.views import forward_speed, to_walk
@@ -105,7 +104,7 @@ def gather_study(
     return study, left_out
 
 
-def _completed(table: Path) -> pd.DataFrame:
+def _completed(table):
     """What people wrote into an earlier table, by recording: columns of `COMPLETED`, paths from here."""
     if not table.is_file():
         return pd.DataFrame()
@@ -146,7 +145,7 @@ def understand(path: str | Path) -> dict[str, str]:
     return parts
 
 
-def _files(paths: Sequence[str | Path]) -> list[Path]:
+def _files(paths):
     """Videos, keypoint files and folders of OpenPose files, in order; of DeepLabCut's twins the .h5."""
     files = []
     for path in map(Path, paths):
@@ -160,7 +159,7 @@ def _files(paths: Sequence[str | Path]) -> list[Path]:
     return [path for path in files if not (path.suffix == ".csv" and path.with_suffix("") in twins)]
 
 
-def _recording(row: dict, one: dict, folder: Path, given: dict) -> dict:
+def _recording(row, one, folder, given):
     """Row of the table: rate and size from the video or as given, direction from the name or the keypoints."""
     for kind, paths in one.items():
         if kind != "dir" and len(paths) > 1:
@@ -186,7 +185,7 @@ def _recording(row: dict, one: dict, folder: Path, given: dict) -> dict:
     return row
 
 
-def _direction(tracks: xr.Dataset | None, path: Path) -> str:
+def _direction(tracks, path):
     speed = np.nan if tracks is None else forward_speed(to_walk(tracks))
     if not np.isfinite(speed):
         raise ValueError(

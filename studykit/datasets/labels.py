@@ -16,7 +16,7 @@ from studykit.files import resolve
 from studykit.formats import write_deeplabcut
 from studykit.skeletons import SKELETONS
 from studykit.stills import Still, StillSet, flip
-from studykit.study import Recording, recordings, split_people
+from studykit.study import recordings, split_people
 from studykit.tracks import build_tracks
 from studykit.truth.reference import SOURCES, keypoints_of
 from studykit.video import probe, read_selected
@@ -67,7 +67,7 @@ def draw_labels(
     given = None if source in SOURCES else read_collected(resolve(source), filmed)
     people = sorted(filmed.participant.unique() if given is None else given.recording.map(who).unique())
 
-    def labelled(names: list[str], videos: int, frames: int) -> pd.DataFrame:
+    def labelled(names, videos, frames):
         if given is None:
             return _label_frames(filmed[filmed.participant.isin(names)], source, videos, frames, seed)
         return given[given.recording.map(who).isin(names)]
@@ -85,13 +85,13 @@ def draw_labels(
     return train, test, split
 
 
-def _draw_videos(filmed: pd.DataFrame, videos: int, rng: np.random.Generator) -> list[Recording]:
+def _draw_videos(filmed, videos, rng):
     if filmed.empty:
         raise ValueError("expected videos to draw frames from, got none in the study")
     return recordings(filmed.iloc[np.sort(rng.permutation(len(filmed))[:videos])])
 
 
-def _label_frames(filmed: pd.DataFrame, source: str, videos: int, frames: int, seed: int) -> pd.DataFrame:
+def _label_frames(filmed, source, videos, frames, seed):
     """Labels of random frames that show at least three keypoints."""
     rng, tables = np.random.default_rng([seed, 40]), []
     for recording in _draw_videos(filmed, videos, rng):
@@ -106,7 +106,7 @@ def _label_frames(filmed: pd.DataFrame, source: str, videos: int, frames: int, s
     return labels
 
 
-def _rows(recording: Recording, frames: Sequence[int], points: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
+def _rows(recording, frames, points, names):
     table = {"recording": recording.name, "video": recording.video, "frame": frames}
     for k, name in enumerate(names):
         table |= {f"{name}_x": points[:, k, 0], f"{name}_y": points[:, k, 1]}

@@ -46,7 +46,7 @@ def lsp_stills(folder: str | Path, name: str = "lsp") -> StillSet:
     expected = f"{len(names)} images as joints.mat has people"
     require_images(folder / "images", [f"{stem}.jpg" for stem in names], expected)
 
-    def read(number: int) -> Still:
+    def read(number):
         stem = names[number]
         image = read_image(folder / "images" / f"{stem}.jpg")
         path = folder / "masks" / f"{stem}.png"
@@ -63,7 +63,7 @@ def lsp_stills(folder: str | Path, name: str = "lsp") -> StillSet:
     return StillSet(Made(range(len(names)), read), SKELETONS["lsp14"].keypoints, participants, [""] * len(names))
 
 
-def _keypoints(path: Path, name: str) -> np.ndarray:
+def _keypoints(path, name):
     """x, y and visibility (N, 14, 3) float32 of all people."""
     joints = read_mat(path, "joints")
     if joints.ndim != 3 or joints.shape[:2] != _SHAPES[name]:

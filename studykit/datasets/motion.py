@@ -87,7 +87,7 @@ def read_bvh(path: str | Path, unit_m: float = CMU_UNIT_M) -> Motion:
     return Motion(tuple(joint[0] for joint in joints), unit_m * _positions(joints, values), 1 / float(clock[2]))
 
 
-def _hierarchy(path: Path, text: str) -> list[list]:
+def _hierarchy(path, text):
     """Joints as (name, index of the parent or -1, offset (3,), channels), parents first."""
     joints, open_joints = [], []
     words = iter(text.split()[1:])
@@ -112,7 +112,7 @@ def _hierarchy(path: Path, text: str) -> list[list]:
     return joints
 
 
-def _with_heels(joints: list[list]) -> list[list]:
+def _with_heels(joints):
     """Two more points, `LeftHeel` and `RightHeel`, rigid with the ankle: BVH skeletons have none.
 
     In the skeleton's rest pose the heel lies as low as the base of the toes and a quarter of the foot's length behind
@@ -129,7 +129,7 @@ def _with_heels(joints: list[list]) -> list[list]:
     return joints
 
 
-def _positions(joints: list[list], values: np.ndarray) -> np.ndarray:
+def _positions(joints, values):
     """Forward kinematics: (time, joint, 3) in the file's unit; rotations apply in the order of the channels."""
     places = np.empty((len(values), len(joints), 3))
     turns, column = [], 0
@@ -274,7 +274,7 @@ def foot_events(heel: np.ndarray, toe: np.ndarray, pelvis: np.ndarray, fps: floa
     return time[_timed(ahead, lift, 0, 120)], time[_timed(behind, push, -100, 100)]
 
 
-def _timed(distance: np.ndarray, acceleration: np.ndarray, first_ms: int, last_ms: int) -> np.ndarray:
+def _timed(distance, acceleration, first_ms, last_ms):
     """Highest peak of the acceleration within that time of each farthest distance."""
     peaks = find_peaks(acceleration)[0]
     steps = find_peaks(distance, distance=500, prominence=0.2)[0]  # 0.5 s, 0.2 m

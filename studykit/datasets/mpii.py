@@ -6,7 +6,6 @@ description"), the images lie in `images/`. Only training images have annotation
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -46,7 +45,7 @@ def mpii_stills(folder: str | Path) -> StillSet:
     require_images(folder / "images", names, f"{len(names)} annotated images")
     scenes = [name if names[name] > 1 else "" for name, *_ in people]
 
-    def read(number: int) -> Still:
+    def read(number):
         name, video, place, points = people[number]
         image = read_image(folder / "images" / name)
         points = mark_outside(points, image.shape[1], image.shape[0])
@@ -56,7 +55,7 @@ def mpii_stills(folder: str | Path) -> StillSet:
     return StillSet(Made(range(len(people)), read), SKELETONS["mpii16"].keypoints, videos, scenes)
 
 
-def _people(path: Path) -> list[tuple[str, str, int, np.ndarray]]:
+def _people(path):
     """Image, video, place in the image and keypoints (16, 3) of every annotated person."""
     release = read_mat(path, "RELEASE", struct_as_record=False, squeeze_me=True)
     try:
@@ -74,12 +73,12 @@ def _people(path: Path) -> list[tuple[str, str, int, np.ndarray]]:
     return people
 
 
-def _video(image: Any) -> str:
+def _video(image):
     number = np.ravel(getattr(image, "vidx", ()))
     return f"mpii-video-{int(number[0]):04d}" if len(number) else f"mpii-{image.image.name}"
 
 
-def _keypoints(annotation: Any) -> np.ndarray:
+def _keypoints(annotation):
     """x, y, counted from 0, and visibility (16, 3); points that say nothing of it (those of the head) count as seen."""
     points = np.zeros((16, 3), np.float32)
     for point in np.atleast_1d(annotation.point):

@@ -106,7 +106,7 @@ def read_qca(path: str | Path) -> dict[str, dict]:
     return cameras
 
 
-def _qca_camera(camera: ElementTree.Element) -> dict:
+def _qca_camera(camera):
     inner, place, view = (dict(camera.find(tag).attrib) for tag in ("intrinsic", "transform", "fov_video"))
     left, top, right, bottom = (float(view[edge]) for edge in ("left", "top", "right", "bottom"))
     # Lengths on the sensor are in 64ths of a pixel, places in millimetres, rotations by column, z points backwards.
@@ -123,7 +123,7 @@ def _qca_camera(camera: ElementTree.Element) -> dict:
     }
 
 
-def _in_laboratory_axes(camera: dict, direction_a: str) -> dict:
+def _in_laboratory_axes(camera, direction_a):
     """The camera in the axes of the gait laboratory: x along the beam, to the right in view A, y up, z towards view A.
 
     In the demo's own axes the man walks along +x, and z is up. The origin moves to the middle of his way.

@@ -7,7 +7,7 @@ _v), `images/` and `masks/` as PNG. People of one scene share an image file.
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def save_stills(
     return table
 
 
-def _columns(keypoints: Sequence[str]) -> list[str]:
+def _columns(keypoints):
     return [f"{name}_{value}" for name in keypoints for value in "xyv"]
 
 
@@ -124,7 +124,7 @@ def kept_stills(folder: str | Path, depends: Any, make: Callable[[], StillSet], 
     return table
 
 
-def _read_table(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+def _read_table(folder):
     """The table of a folder of stills, and the names of its keypoints."""
     path = require(folder / TABLE, made_by="01_stills")
     table = pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values={n: "" for n in _BOX})
@@ -159,7 +159,7 @@ def load_stills(folder: str | Path) -> StillSet:
     points = table[_columns(names)].to_numpy(np.float32).reshape(len(table), -1, 3)
     boxes = [None if np.isnan(box).any() else tuple(box) for box in table[_BOX].to_numpy(float).tolist()]
 
-    def read(number: int) -> Still:
+    def read(number):
         row = table.iloc[number]
         image = read_image(folder / row["image"])
         mask = read_mask(folder / row["mask"]) if row["mask"] else None
@@ -193,7 +193,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     return mask > 127
 
 
-def _read(path: str | Path) -> np.ndarray:
+def _read(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected an image file, got none; put it there, or take it from the table")

@@ -12,18 +12,18 @@ from studykit.datasets.coco import coco_stills
 from studykit.datasets.fetch import source_folder
 from studykit.datasets.lsp import lsp_stills
 from studykit.datasets.mpii import mpii_stills
-from studykit.datasets.still_files import kept_stills, load_split, load_stills
+from studykit.datasets.still_files import kept_stills, load_scenes, load_split, load_stills
 from studykit.gaitlab import simulate_scenes, simulate_stills
 from studykit.kept import code_digest
 from studykit.notebook import save_table
 from studykit.skeletons import SKELETONS
-from studykit.stills import PSEUDO_MASK, Still, StillSet, crop_person, limit_size, rescale, with_skeleton
-from studykit.study import SETS, SOURCES, split_people
+from studykit.stills import PSEUDO_MASK, StillSet, crop_person, limit_size, rescale, with_skeleton
+from studykit.study import SETS, split_people
 
 _LEVELS = {"seen": 2, "occluded": 1, "unknown or outside": 0}
 
 
-def read_stills(name: str, folder: str | Path, *, part: str = "train2017") -> StillSet:
+def read_stills(name: str, folder: str | Path, part: str = "train2017") -> StillSet:
     """Real pictures of people: `lsp.lsp_stills`, `mpii.mpii_stills` or `coco.coco_stills`.
 
     Parameters
@@ -55,8 +55,7 @@ def stills_of(
     part: str = "train2017",
     bodies: int = 240,
     most_people: int = 4,
-    turned_deg: float = 30.0,
-    variety: float = 0.5,
+    **diversity: float,
 ) -> pd.DataFrame:
     """Pictures of one person and of several, and who is in which set; those already there from the same are kept.
 
@@ -81,17 +80,16 @@ def stills_of(
         Folder of a real data set, "" for its own name; part of COCO.
     bodies, most_people : int
         Different simulated people, and how many share a scene at most.
-    turned_deg, variety : float
-        As in `gaitlab.simulate_stills`.
+    **diversity : float
+        turned_deg and variety of simulated people, as in `gaitlab.simulate_stills`.
 
     Returns
     -------
     pandas.DataFrame
         One row per person: those of `still_files.save_stills`, and kind ("people" or "scenes"), set, picture, masked
-        and pseudo (a mask that is a network's opinion); ``attrs["made"]``: which kinds were made now.
+        and pseudo (a mask that is a network's opinion); ``attrs["made"]`` lists the kinds that were made now.
     """
     folder, simulated = Path(folder), stills == "gaitlab"
-    diversity = {"turned_deg": turned_deg, "variety": variety}
     depends = {"stills": stills, "seed": seed, "size_px": size_px, "shorter_edge_px": shorter_edge_px}
     depends["format"] = code_digest("stills", "skeletons", "datasets/still_files")
     if simulated:
@@ -100,25 +98,25 @@ def stills_of(
         where = source_folder(source or stills)
         depends |= {"files": _files(where), "part": part, "code": code_digest("datasets")}
 
-    def resized(pictures: StillSet) -> StillSet:
+    def resized(pictures):
         return pictures.map(partial(rescale, shorter_px=shorter_edge_px)) if shorter_edge_px else pictures
 
     @cache
-    def everyone() -> StillSet:
-        return read_stills(stills, where, part=part)
+    def everyone():
+        return read_stills(stills, where, part)
 
-    def alone() -> StillSet:
+    def alone():
         if simulated:
             return resized(simulate_stills(count, seed, size_px, "all", people=bodies, **diversity))
-        return resized(single_people(everyone(), size_px, seed))
+        return resized(_single_people(everyone(), size_px, seed))
 
     people = kept_stills(folder / "people", depends, alone, known_joints=known_joints, most=count)
 
-    def together() -> StillSet:
+    def together():
         if not scenes:
             return load_stills(folder / "people")[:0]
         if not simulated:
-            return resized(several_people(everyone(), scenes, size_px, seed))
+            return resized(_several_people(everyone(), scenes, size_px, seed))
         split = split_people(people.participant, fractions, seed)  # only people of one set meet
         numbers = split.participant.str.removeprefix("person-").astype(int)
         groups = [numbers[split.set == one].tolist() for one in SETS]
@@ -126,7 +124,7 @@ def stills_of(
 
     depends |= {"scenes": scenes, "most": most_people, "fractions": fractions, "people": people.participant.tolist()}
     crowd = kept_stills(folder / "scenes", depends, together)
-    made = {"people": people.attrs.get("made", False), "scenes": crowd.attrs.get("made", False)}
+    made = [kind for kind, table in (("people", people), ("scenes", crowd)) if "made" in table.attrs]
     crowd = crowd if len(crowd) else people[:0]
     split = save_table(split_people([*people.participant, *crowd.participant], fractions, seed), folder / "split")
     everybody = pd.concat([people.assign(kind="people"), crowd.assign(kind="scenes")]).merge(split, on="participant")
@@ -137,83 +135,33 @@ def stills_of(
     return everybody
 
 
-def _files(folder: Path) -> list[tuple]:
+def _files(folder):
     """Name, size and time of every file of a data set."""
     files = [(path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
     return [(path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns) for path, stat in files]
 
 
-def single_people(stills: StillSet, longest_px: int, seed: int) -> StillSet:
-    """Everyone in a picture of their own, in random order; made when asked for.
-
-    People who share a picture are cut out, with a quarter of their size around; others may still be in view.
-
-    Parameters
-    ----------
-    stills : StillSet
-    longest_px : int
-        Larger pictures are made smaller, px of the longer edge.
-    seed : int
-
-    Returns
-    -------
-    StillSet
-    """
+def _single_people(stills, longest_px, seed):
+    """Everyone in a picture of their own, in random order; of a scene, with a quarter of their size around."""
     shuffled = stills.subset(np.random.default_rng([seed, 1]).permutation(len(stills)).tolist())
 
-    def alone(still: Still) -> Still:
-        return replace(crop_person(still), scene="") if still.scene else still
+    def alone(still):
+        return limit_size(replace(crop_person(still), scene="") if still.scene else still, longest_px)
 
-    people = shuffled.map(lambda still: limit_size(alone(still), longest_px))
-    return StillSet(people, people.keypoints, people.participants, [""] * len(people))
+    return StillSet(shuffled.map(alone), stills.keypoints, shuffled.participants, [""] * len(stills))
 
 
-def several_people(stills: StillSet, count: int, longest_px: int, seed: int) -> StillSet:
-    """Some of the pictures that show several people, whole.
-
-    Parameters
-    ----------
-    stills : StillSet
-    count : int
-        Pictures, fewer where there are not so many.
-    longest_px : int
-        Larger pictures are made smaller, px of the longer edge.
-    seed : int
-
-    Returns
-    -------
-    StillSet
-        Of all annotated people in them.
-    """
+def _several_people(stills, count, longest_px, seed):
+    """Some of the pictures that show several people, whole, with all annotated people in them."""
     groups = [group for group in stills.by_scene() if len(group) > 1]
     chosen = np.random.default_rng([seed, 2]).permutation(len(groups))[:count]
-    return stills.subset([i for n in sorted(chosen) for i in groups[n]]).map(
-        lambda still: limit_size(still, longest_px)
-    )
-
-
-def made_said(everybody: pd.DataFrame, source: str) -> str:
-    """How many pictures there are, whether they were made now, and where they come from, in sentences."""
-    people, crowd = (everybody[everybody.kind == kind] for kind in ("people", "scenes"))
-    now = {True: "rendered now" if source == "gaitlab" else "read now", False: "kept from an earlier run"}
-    told = f"{len(people)} pictures of {people.participant.nunique()} people ({now[everybody.attrs['made']['people']]})"
-    if len(crowd):
-        made = now[everybody.attrs["made"]["scenes"]]
-        told += f" and {crowd.scene.nunique()} scenes with {len(crowd)} people ({made})"
-    return f"{told} are from {SOURCES['stills'][source]}."
-
-
-def sets_table(everybody: pd.DataFrame) -> pd.DataFrame:
-    """Participants, pictures, people and masks in each set, by kind of picture."""
-    columns = {"participants": ("participant", "nunique"), "pictures": ("picture", "nunique")}
-    columns |= {"people": ("image", "size"), "with_mask": ("masked", "sum"), "with_pseudo_mask": ("pseudo", "sum")}
-    return everybody.groupby(["kind", "set"]).agg(**columns).reindex(SETS, level="set").reset_index()
+    some = stills.subset([i for n in sorted(chosen) for i in groups[n]])
+    return some.map(partial(limit_size, longest_px=longest_px))
 
 
 def training_stills(folder: str | Path, kind: str = "people") -> StillSet:
     """Stills to train on, with the keypoints of the largest skeleton they have; none of a kind that is not there."""
-    there = (Path(folder) / kind).exists()
-    stills = load_split(folder, kind)["train"] if there else load_split(folder)["train"][:0]
+    stills = load_scenes(folder)["train"] if kind == "scenes" else load_split(folder)["train"]
     fitting = (SKELETONS[name].keypoints for name in ("body25", "lsp14", "mpii16", "coco17"))
     return with_skeleton(stills, next(names for names in fitting if {*names} <= {*stills.keypoints}))
 
@@ -226,39 +174,3 @@ def visibility_table(everybody: pd.DataFrame, keypoints: Sequence[str]) -> pd.Da
         for name in keypoints
     ]
     return pd.DataFrame(rows, columns=["keypoint", *_LEVELS, "pictures"])
-
-
-def stills_numbers(everybody: pd.DataFrame, visibility: pd.DataFrame) -> dict[str, float]:
-    """Headline numbers of the stills: how many people and pictures, and what is seen of joints and masks."""
-    crowd = everybody[everybody.kind == "scenes"]
-    shares = visibility[visibility.pictures == "people"][["seen", "occluded"]].mean()
-    return {
-        "n_participants": everybody.participant.nunique(),
-        "n_people": len(everybody) - len(crowd),
-        "n_scenes": crowd.scene.nunique(),
-        "n_people_in_scenes": len(crowd),
-        "seen_share": shares.seen,
-        "occluded_share": shares.occluded,
-        "pseudo_mask_share": everybody.pseudo.mean(),
-    }
-
-
-def stills_conclusion(
-    everybody: pd.DataFrame, numbers: dict[str, float], source: str, turned_deg: float, variety: float
-) -> str:
-    """What there is to learn from, in sentences; `numbers` as from `stills_numbers`."""
-    tested = everybody.participant[everybody.set == "test"].nunique()
-    masks = f"{100 * everybody.masked.mean():.0f} % of all people have a mask"
-    if numbers["pseudo_mask_share"]:
-        masks += ", some of them a pseudo-mask"
-    told = [
-        f"**{numbers['n_people']} pictures of one person and {numbers['n_scenes']} of several** "
-        f"({numbers['n_people_in_scenes']} people), of {numbers['n_participants']} participants, {tested} of whom are "
-        "kept for testing.",
-        f"In pictures of one, {100 * numbers['seen_share']:.0f} % of the joints are seen and "
-        f"{100 * numbers['occluded_share']:.0f} % occluded; {masks}.",
-        f"They come from {SOURCES['stills'][source]}.",
-    ]
-    if source == "gaitlab":
-        told.append(f"They turn by up to {turned_deg:g} deg, at {100 * variety:g} % of the laboratory's variety.")
-    return " ".join(told)

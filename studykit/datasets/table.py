@@ -1,19 +1,20 @@
-"""The user's own recordings: a Study table that points at videos, keypoint files or both.
+"""The user's own recordings: a Study table that points at videos, keypoint files or both; and what any Study holds.
 
 Every file is checked before anything long starts, and all faults are reported together. Videos and our own tracks stay
 where they are; keypoint files of other programs become tracks next to the new table.
 """
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import xarray as xr
+import pooch
 
 from studykit.formats import import_tracks
 from studykit.gait.views import forward_speed, has_one_leg, orient
-from studykit.study import KEY, Recording, read_study, recordings, write_study
+from studykit.study import KEY, read_study, recordings, write_study
 from studykit.tracks import load_tracks, save_tracks, select_side
 from studykit.truth.file import load_truth
 from studykit.truth.reference import truth_tracks
@@ -21,11 +22,7 @@ from studykit.video import probe
 
 
 def table_study(
-    source: str | Path,
-    folder: str | Path,
-    *,
-    unequal_views: bool = False,
-    assumed_confidence: float | None = None,
+    source: str | Path, folder: str | Path, *, unequal_views: bool = False, assumed_confidence: float | None = None
 ) -> pd.DataFrame:
     """A Study from the user's table, checked and completed.
 
@@ -75,7 +72,7 @@ def table_study(
     return study
 
 
-def _with_size(recording: Recording) -> Recording:
+def _with_size(recording):
     """The recording with the size of its image where the table has none, of its video or of our own tracks."""
     if recording.video:
         video = probe(recording.video)
@@ -91,7 +88,7 @@ def _with_size(recording: Recording) -> Recording:
     return replace(recording, width_px=width, height_px=height)
 
 
-def _own_tracks(recording: Recording, folder: Path, assumed_confidence: float | None) -> str:
+def _own_tracks(recording, folder, assumed_confidence):
     """Path of the recording's tracks, imported if they are another program's; "" if there are none."""
     if not recording.tracks or (Path(recording.tracks).suffix == ".nc" and assumed_confidence is None):
         return recording.tracks
@@ -100,8 +97,7 @@ def _own_tracks(recording: Recording, folder: Path, assumed_confidence: float | 
     if assumed_confidence is not None and bool(np.isnan(tracks.confidence).all()):
         known = np.isfinite(tracks.position).all("space")
         tracks = tracks.assign(confidence=known.astype(float) * assumed_confidence)
-    path = folder / "tracks" / f"{recording.name}.nc"
-    save_tracks(tracks, path)
+    save_tracks(tracks, path := folder / "tracks" / f"{recording.name}.nc")
     return str(path)
 
 
@@ -119,7 +115,40 @@ def check_recordings(study: pd.DataFrame) -> pd.DataFrame:
         One row per recording: participant, trial, view, frames, seconds, keypoints, unknown_percent (positions that are
         not known), median_confidence, speed_px_s (along the walk) and fault, "" if there is none.
     """
-    return pd.DataFrame([_check(recording) for recording in recordings(study)])
+    once = lru_cache(maxsize=1)(load_truth)  # the views of a walk, which share a file, follow one another
+    return pd.DataFrame([_check(recording, once) for recording in recordings(study)])
+
+
+def cohort(study: pd.DataFrame) -> pd.DataFrame:
+    """One row per participant: sex, number of trials and of recordings, directions, leg length.
+
+    Parameters
+    ----------
+    study : pandas.DataFrame
+        As `study.read_study` gives it.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    people = study.assign(right_to_left=study.direction == "R2L").groupby("participant")
+    counts = {"trials": ("trial", "nunique"), "recordings": ("view", "size"), "right_to_left": ("right_to_left", "sum")}
+    return people.agg(sex=("sex", "first"), **counts, leg_length_m=("leg_length_m", "first")).reset_index()
+
+
+def checksums(study: pd.DataFrame) -> pd.DataFrame:
+    """SHA-256 and size of every file that the Study table names.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns file, what, bytes, sha256; a file that several recordings share is listed once.
+    """
+    rows = []
+    for what in ("video", "tracks", "truth", "calibration"):
+        paths = [Path(value) for value in dict.fromkeys(study[what]) if value]
+        rows += [(path.name, what, path.stat().st_size, pooch.file_hash(path)) for path in paths if path.is_file()]
+    return pd.DataFrame(rows, columns=["file", "what", "bytes", "sha256"])
 
 
 def describe(study: pd.DataFrame) -> list[str]:
@@ -153,37 +182,35 @@ def describe(study: pd.DataFrame) -> list[str]:
     return told
 
 
-def _check(recording: Recording) -> dict:
+def _check(recording, truth_of):
     """The recording's row of `check_recordings`."""
     found = {name: getattr(recording, name) for name in KEY}
     found |= {"frames": np.nan, "seconds": np.nan, "keypoints": "", "unknown_percent": np.nan}
     found |= {"median_confidence": np.nan, "speed_px_s": np.nan, "fault": ""}
     faults = []
-    if recording.video:
-        try:
+    try:
+        if recording.video:
             video = probe(recording.video)
             found["frames"] = video.frames
-            faults += _differences(recording, video.fps, video.width_px, video.height_px, recording.video)
-        except (ValueError, OSError) as error:
-            faults.append(str(error))
-    if recording.tracks or recording.truth:
-        try:
-            if recording.tracks:
-                tracks = load_tracks(recording.tracks)
-            else:  # the keypoints of the ground truth, as the stored image shows them
-                tracks = truth_tracks(load_truth(recording.truth), recording)
+            faults += _differences(recording, vars(video), recording.video)
+    except (ValueError, OSError) as error:
+        faults.append(str(error))
+    try:
+        if recording.tracks or recording.truth:  # of the ground truth, the keypoints as the stored image shows them
+            own = bool(recording.tracks)
+            tracks = load_tracks(recording.tracks) if own else truth_tracks(truth_of(recording.truth), recording)
             faults += _track_faults(recording, tracks, found)
             found["frames"] = len(tracks.time)
-        except (ValueError, OSError) as error:
-            faults.append(str(error))
+    except (ValueError, OSError) as error:
+        faults.append(str(error))
     return found | {"seconds": found["frames"] / recording.fps, "fault": "; ".join(faults)}
 
 
-def _track_faults(recording: Recording, tracks: xr.Dataset, found: dict) -> list[str]:
+def _track_faults(recording, tracks, found):
     """Where tracks contradict their row of the table; what they hold is written into `found`."""
-    path, attributes = recording.tracks or recording.truth, tracks.attrs
-    faults = _differences(recording, attributes["fps"], attributes["width_px"], attributes["height_px"], path)
-    if bool(attributes["mirrored"]) != recording.mirrored:
+    path = recording.tracks or recording.truth
+    faults = _differences(recording, tracks.attrs, path)
+    if bool(tracks.attrs["mirrored"]) != recording.mirrored:
         faults.append(f"{path}: expected mirrored {recording.mirrored} as in the table, got {not recording.mirrored}")
     if np.isfinite(found["frames"]) and len(tracks.time) != found["frames"]:
         faults.append(f"{path}: expected {found['frames']} frames as in the video, got {len(tracks.time)}")
@@ -205,18 +232,19 @@ def _track_faults(recording: Recording, tracks: xr.Dataset, found: dict) -> list
     return faults
 
 
-def _differences(recording: Recording, fps: float, width_px: int, height_px: int, path: str) -> list[str]:
-    """Where a file contradicts its row of the table."""
+def _differences(recording, file, path):
+    """Where the rate or size of a file contradicts its row of the table."""
     faults = []
-    if abs(fps - recording.fps) > 0.01 * recording.fps:
-        faults.append(f"{path}: expected {recording.fps:g} frames/s as in the table, got {fps:g}")
-    for name, wanted, got in zip(("width_px", "height_px"), recording.size_px, (width_px, height_px), strict=True):
-        if np.isfinite(wanted) and int(wanted) != int(got):
-            faults.append(f"{path}: expected {name} {int(wanted)} as in the table, got {int(got)}")
+    if abs(file["fps"] - recording.fps) > 0.01 * recording.fps:
+        faults.append(f"{path}: expected {recording.fps:g} frames/s as in the table, got {file['fps']:g}")
+    for name in ("width_px", "height_px"):
+        wanted = getattr(recording, name)
+        if np.isfinite(wanted) and int(wanted) != int(file[name]):
+            faults.append(f"{path}: expected {name} {int(wanted)} as in the table, got {int(file[name])}")
     return faults
 
 
-def _unequal(study: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+def _unequal(study, table):
     """Trials whose views differ in length."""
     faults = []
     for walk, views in table.groupby([recording.walk for recording in recordings(study)]):

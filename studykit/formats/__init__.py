@@ -31,13 +31,7 @@ __all__ = [
 ]
 
 
-READERS = {
-    ".h5": read_deeplabcut,
-    ".csv": read_deeplabcut,
-    ".slp": read_sleap,
-    ".json": read_coco,
-    ".trc": read_trc,
-}
+READERS = {".h5": read_deeplabcut, ".csv": read_deeplabcut, ".slp": read_sleap, ".json": read_coco, ".trc": read_trc}
 
 
 def import_tracks(path: str | Path, fps: float, width_px: int, height_px: int, **options: Any) -> xr.Dataset:

@@ -116,7 +116,7 @@ def results_of(source: list | str | Path, row: type[BaseModel] = Pose) -> list:
     return _checked(list[row], source, "results")[1]
 
 
-def _checked(schema: Any, source: Any, what: str) -> tuple[str, Any]:
+def _checked(schema, source, what):
     """What to call a source in messages, and its content, read if it is a file."""
     name, content = what, source
     if isinstance(source, str | Path):
@@ -130,7 +130,7 @@ def _checked(schema: Any, source: Any, what: str) -> tuple[str, Any]:
         refuse(f"{name}: expected a COCO file of {what} (cocodataset.org)", [_told(fault) for fault in error.errors()])
 
 
-def _told(fault: dict) -> str:
+def _told(fault):
     """A fault that pydantic found, in a sentence: where, what was expected, what came."""
     missing = fault["type"] == "missing"
     place = fault["loc"][:-1] if missing else fault["loc"]

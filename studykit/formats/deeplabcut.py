@@ -5,7 +5,6 @@ import csv
 import pickletools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -64,7 +63,7 @@ def read_deeplabcut(
     return tracks_of(path, values, frames, names, people, (fps, width_px, height_px), software, gaps)
 
 
-def _deeplabcut_csv(path: Path) -> pd.DataFrame:
+def _deeplabcut_csv(path):
     with path.open(newline="", encoding="utf-8") as file:
         head = [row for _, row in zip(range(5), csv.reader(file), strict=False)]
     levels = [row[0] for row in head[:4] if row and row[0] in _LEVELS[1]]
@@ -78,13 +77,13 @@ def _deeplabcut_csv(path: Path) -> pd.DataFrame:
     return table
 
 
-def _refuse_code(path: Path) -> None:
+def _refuse_code(path):
     """Refuse a file in which PyTables would find Python objects to make; DeepLabCut's hold names and numbers only.
 
     PyTables keeps lists and the like as pickles, in attributes and in arrays of objects, and reads them unasked.
     """
 
-    def look(name: str, node: h5py.HLObject) -> None:
+    def look(name, node):
         if node.attrs.get("PSEUDOATOM", b"") in (b"object", "object") or any(map(_makes_objects, node.attrs.values())):
             raise ValueError(
                 f"{path}: expected names and numbers, got Python objects in {name!r}; do not trust this file"
@@ -98,7 +97,7 @@ def _refuse_code(path: Path) -> None:
         raise ValueError(f"{path}: expected a DeepLabCut table in HDF5, got a file that holds none") from error
 
 
-def _makes_objects(value: Any) -> bool:
+def _makes_objects(value):
     """Whether PyTables would take an attribute for a pickle, and it calls something before it ends or breaks off."""
     value = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     if not isinstance(value, bytes) or not value.endswith(b"."):
@@ -108,7 +107,7 @@ def _makes_objects(value: Any) -> bool:
     return False
 
 
-def _deeplabcut_h5(path: Path) -> pd.DataFrame:
+def _deeplabcut_h5(path):
     _refuse_code(path)
     try:
         with pd.HDFStore(path, mode="r") as store:
@@ -119,7 +118,7 @@ def _deeplabcut_h5(path: Path) -> pd.DataFrame:
     return table
 
 
-def _check_columns(path: Path, columns: list[dict]) -> None:
+def _check_columns(path, columns):
     scorers = sorted({column["scorer"] for column in columns})
     coords = sorted({column["coords"] for column in columns})
     faults = []
@@ -131,7 +130,7 @@ def _check_columns(path: Path, columns: list[dict]) -> None:
         raise ValueError(f"{path}: " + "; ".join(faults))
 
 
-def _numbers(path: Path, column: pd.Series) -> np.ndarray:
+def _numbers(path, column):
     numbers = pd.to_numeric(column, errors="coerce")
     bad = numbers.isna() & column.notna()
     if bad.any():
@@ -139,7 +138,7 @@ def _numbers(path: Path, column: pd.Series) -> np.ndarray:
     return numbers.to_numpy(dtype=float)
 
 
-def _row_numbers(path: Path, index: pd.Index) -> np.ndarray:
+def _row_numbers(path, index):
     """Frame numbers from a row index: numbers, or images such as `labeled-data/video/img0042.png`."""
     rows = ["/".join(map(str, row)) if isinstance(row, tuple) else str(row) for row in index]
     folders = sorted({row.rpartition("/")[0] for row in rows})
@@ -198,7 +197,7 @@ def write_deeplabcut(
                 store.get_storer("df_with_missing").attrs.nan_rep = "nan"
 
 
-def _image_rows(path: Path, images: Sequence[str], n_frames: int) -> pd.MultiIndex:
+def _image_rows(path, images, n_frames):
     rows = [tuple(Path(image).parts) for image in images]
     if len(rows) != n_frames or any(len(row) != 3 or row[0] != "labeled-data" for row in rows):
         raise ValueError(f"{path}: expected {n_frames} images named labeled-data/<video>/<image>, got {images[:2]}")

@@ -68,7 +68,7 @@ def read_openpose(
     return tracks_of(folder, values, frames, names, individuals, size, f"OpenPose, {skeleton}", gaps)
 
 
-def _openpose_people(file: Path) -> list[np.ndarray]:
+def _openpose_people(file):
     try:
         people = json.loads(file.read_text(encoding="utf-8"))["people"]
         return [np.array(one["pose_keypoints_2d"], dtype=float).reshape(-1, 3) for one in people]
@@ -76,12 +76,12 @@ def _openpose_people(file: Path) -> list[np.ndarray]:
         raise ValueError(f"{file}: expected OpenPose's people with pose_keypoints_2d, got none ({error})") from error
 
 
-def _box_area(points: np.ndarray) -> float:
+def _box_area(points):
     seen = points[points[:, 2] > 0, :2]
     return np.prod(np.ptp(seen, axis=0)) if len(seen) else 0.0
 
 
-def _openpose_skeleton(folder: Path, values: np.ndarray, skeleton: str | None) -> str:
+def _openpose_skeleton(folder, values, skeleton):
     """The skeleton that fits, or a refusal of the one asked for."""
     n = values.shape[2]
     fitting = [name for name in ("body25", "body25b", "openpose18") if len(SKELETONS[name].keypoints) == n]
@@ -101,7 +101,7 @@ def _openpose_skeleton(folder: Path, values: np.ndarray, skeleton: str | None) -
     return likely
 
 
-def _off_middle(values: np.ndarray, middle: int, end: int, other: int) -> float:
+def _off_middle(values, middle, end, other):
     """Median distance of a point from the middle of two others, as a share of the person's size."""
     xy = values[..., :2]
     with warnings.catch_warnings():

@@ -67,7 +67,7 @@ def read_sleap(
     return tracks_of(path, values, frames["frame_idx"], nodes, people, (fps, width_px, height_px), "SLEAP", gaps)
 
 
-def _sleap_points(points: np.ndarray) -> np.ndarray:
+def _sleap_points(points):
     score = points["score"] if "score" in points.dtype.names else np.full(len(points), np.nan)
     values = np.stack([points["x"], points["y"], score], axis=1)
     values[~points["visible"].astype(bool)] = np.nan

@@ -55,7 +55,7 @@ def read_trc(path: str | Path, fps: float, width_px: int, height_px: int, *, gap
     return tracks_of(path, values, table[:, 0], names, ["person"], (fps, width_px, height_px), "TRC", gaps)
 
 
-def _refuse_space(path: Path, points: np.ndarray) -> None:
+def _refuse_space(path, points):
     known = points[np.isfinite(points[..., :2]).all(axis=-1)]
     if len(known) and np.nanmax(known[:, 2], initial=0) - np.nanmin(known[:, 2], initial=0) > 0:
         raise ValueError(

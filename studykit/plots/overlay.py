@@ -1,7 +1,7 @@
 """Poses drawn on frames: videos to look through."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -103,7 +103,7 @@ def write_overlays(
     return "".join(f"Overlay video of both views: `videos/{name}`, in the folder of the reports.\n\n" for name in names)
 
 
-def _stacked(images: Sequence[np.ndarray]) -> np.ndarray:
+def _stacked(images):
     """Images of any size one above the other on black, even sizes as the encoder wants them."""
     width = max(image.shape[1] for image in images)
     width, height = width + width % 2, sum(image.shape[0] for image in images)
@@ -115,7 +115,7 @@ def _stacked(images: Sequence[np.ndarray]) -> np.ndarray:
     return out
 
 
-def _drawn(video: str | Path, tracks: xr.Dataset, name: str, scale: float, p_cutoff: float) -> Iterator[np.ndarray]:
+def _drawn(video, tracks, name, scale, p_cutoff):
     points = track_points(tracks)
     for number, frame in enumerate(itertools.islice(read_frames(video), len(points))):
         width, height = round(frame.shape[1] * scale), round(frame.shape[0] * scale)

@@ -70,7 +70,7 @@ def draw_skeleton(
         ax.scatter(*_known(labels).T, s=(2 * size) ** 2, c=colours, marker="x", linewidths=0.7, zorder=4)
 
 
-def _known(points: np.ndarray) -> np.ndarray:
+def _known(points):
     """x and y (K, 2), NaN where the visibility or confidence is not above 0."""
     points = np.array(points, dtype=float)
     points[(points[:, 2:] <= 0).any(axis=1), :2] = np.nan

@@ -49,7 +49,7 @@ def draw_stills(
     return fig, pd.DataFrame(table, columns=["source", "keypoint", "x_px", "y_px", "visibility"])
 
 
-def _spread(stills: StillSet, count: int) -> list[int]:
+def _spread(stills, count):
     """Numbers of some stills, evenly spaced."""
     return np.linspace(0, len(stills) - 1, min(count, len(stills))).astype(int).tolist()
 

@@ -1,15 +1,13 @@
 """Figures of a Study: its cameras from above, sample frames, lengths and speeds of its recordings."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from studykit.gait.views import has_one_leg
@@ -17,7 +15,7 @@ from studykit.gaitlab import load_masks
 from studykit.plots.skeletons import draw_outline, draw_skeleton
 from studykit.plots.style import TWO_COLUMNS, view_colours
 from studykit.skeletons import LEG
-from studykit.study import Recording, recordings
+from studykit.study import recordings
 from studykit.tracks import load_tracks
 from studykit.truth.file import load_truth
 from studykit.truth.reference import truth_tracks
@@ -56,7 +54,7 @@ def draw_cameras(study: pd.DataFrame) -> tuple[Figure, pd.DataFrame] | str:
     return fig, places.drop(columns=["forward_x", "forward_z"])
 
 
-def _places(path: Path) -> Iterator[dict]:
+def _places(path):
     """Where each camera of a calibration file stands and looks."""
     for view, camera in json.loads(path.read_text(encoding="utf-8")).items():
         R, t, K = (np.array(camera[key], float) for key in ("R", "t", "K"))
@@ -112,7 +110,7 @@ def draw_samples(study: pd.DataFrame, *, shares: Sequence[float] = (0.2, 0.5, 0.
     return fig, pd.DataFrame(rows, columns=["view", "frame", "keypoint", "x_px", "y_px", "visibility"])
 
 
-def _known_points(row: Recording) -> tuple[xr.Dataset | None, xr.DataArray | None]:
+def _known_points(row):
     """Tracks to draw, and the visibility of their points (time, keypoint) where the truth knows it."""
     if row.truth:
         tracks = truth_tracks(load_truth(row.truth), row)
@@ -120,12 +118,12 @@ def _known_points(row: Recording) -> tuple[xr.Dataset | None, xr.DataArray | Non
     return (load_tracks(row.tracks), None) if row.tracks else (None, None)
 
 
-def _masks(row: Recording) -> np.ndarray | None:
+def _masks(row):
     path = Path(row.video).parents[1] / "masks" / f"{row.name}.npz" if row.video else None
     return load_masks(path, int(row.width_px)) if path is not None and path.is_file() else None
 
 
-def _draw_frame(axis: Axes, row: Recording, image: np.ndarray | None, mask: np.ndarray | None) -> None:
+def _draw_frame(axis, row, image, mask):
     if image is not None:
         axis.imshow(image)
     draw_outline(axis, mask)
@@ -133,9 +131,7 @@ def _draw_frame(axis: Axes, row: Recording, image: np.ndarray | None, mask: np.n
     axis.spines[:].set_visible(True)
 
 
-def _draw_points(
-    axis: Axes, row: Recording, tracks: xr.Dataset, visibility: xr.DataArray | None, frame: int
-) -> list[tuple]:
+def _draw_points(axis, row, tracks, visibility, frame):
     """Both legs and the neck of one frame; the rows of what was drawn."""
     far = {"left": "right_", "right": "left_"}[row.near_side]
     sides = {"": None} if has_one_leg(tracks) else {far: "0.6", f"{row.near_side}_": None}
@@ -155,7 +151,7 @@ def _draw_points(
     return rows
 
 
-def _zoom(axis: Axes, drawn: list[tuple]) -> None:
+def _zoom(axis, drawn):
     """Show the person only: a square around the points, half as high again."""
     places = np.array([(x, y) for _, _, _, x, y, _ in drawn if np.isfinite(x)])
     if len(places) > 1:

@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from studykit.plots.skeletons import draw_skeleton
@@ -130,15 +129,7 @@ def draw_error_shares(
     return fig, pd.DataFrame(rows, columns=["keypoint", "distance_px", "share_percent"])
 
 
-def _pose(
-    ax: Axes,
-    image: np.ndarray,
-    points: np.ndarray,
-    keypoints: Sequence[str],
-    *,
-    labels: np.ndarray | None = None,
-    margin_px: float | None = 40.0,
-) -> None:
+def _pose(ax, image, points, keypoints, *, labels=None, margin_px=40.0):
     """A picture around a pose: detected points as dots joined by lines, labels as crosses."""
     ax.imshow(image)
     draw_skeleton(ax, points, keypoints, labels=labels, size=2.6, width=0.7)
