@@ -12,22 +12,12 @@ from studykit.files import resolve
 from studykit.study import read_study
 
 
-def study_of(
-    dataset: str,
-    folder: str | Path,
-    *,
-    study_table: str,
-    bvh_folder: str,
-    width_px: int,
-    height_px: int,
-    **parameters: Any,
-) -> pd.DataFrame:
+def study_of(dataset: str, folder: Path, *, study_table: str, bvh_folder: str, **parameters: Any) -> pd.DataFrame:
     """The Study of one source from the parameters of notebook 00, of which each source takes its own; see `prepare`."""
-    sources = {"table": resolve(study_table), "bvh": source_folder(bvh_folder)}
-    parameters |= {"source": sources[dataset]} if dataset in sources else {}
-    sizes = {"width": width_px, "height": height_px, "width_px": width_px, "height_px": height_px}
+    parameters["source"] = {"table": resolve(study_table), "bvh": source_folder(bvh_folder)}.get(dataset)
+    parameters |= {"width": parameters["width_px"], "height": parameters["height_px"]}
     known = inspect.signature(_maker(dataset)).parameters
-    return prepare(dataset, folder, **{name: value for name, value in (parameters | sizes).items() if name in known})
+    return prepare(dataset, folder, **{name: value for name, value in parameters.items() if name in known})
 
 
 def prepare(dataset: str, folder: str | Path, **parameters: Any) -> pd.DataFrame:

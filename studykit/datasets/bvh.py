@@ -17,7 +17,6 @@ from tqdm.auto import tqdm
 
 from studykit.cameras import calibration_json
 from studykit.datasets.motion import (
-    CMU_UNIT_M,
     canonical_points,
     foot_events,
     lay_along,
@@ -45,7 +44,6 @@ def bvh_study(
     fps: float = 25.0,
     directions: Sequence[str] = ("R2L", "L2R"),
     pixel_noise: float = 1.0,
-    unit_m: float = CMU_UNIT_M,
     width_px: int = 960,
     height_px: int = 540,
 ) -> pd.DataFrame:
@@ -65,8 +63,6 @@ def bvh_study(
         Of trials 1, 2, ... as C1 sees them, again and again from the first.
     pixel_noise : float
         Standard deviation of the noise on every tracked point, px.
-    unit_m : float
-        Length of the files' unit, m.
     width_px, height_px : int
         Size of the virtual images.
 
@@ -89,7 +85,7 @@ def bvh_study(
     for path, participant, trial in tqdm(clips, desc="walks", unit="walk"):
         direction = directions[(trial - 1) % len(directions)]
         try:
-            motion = lay_along(straight_walk(read_bvh(path, unit_m)), direction)
+            motion = lay_along(straight_walk(read_bvh(path)), direction)
         except ValueError as error:
             faults.append(f"{error}" if str(path) in str(error) else f"{path}: {error}")
             continue
@@ -125,14 +121,11 @@ def _truth(motion, fps, cameras, participant, trial):
     legs = [joint_angles(true_walk(truth, side).position.isel(individuals=0, drop=True)) for side in SIDES]
     # The hip of `joint_angles` is the thigh against the vertical, which the laboratory calls "thigh".
     angles = xr.concat(legs, dim=xr.Variable("side", list(SIDES))).assign_coords(joint=["thigh", "knee", "ankle"])
-    return (
-        truth.drop_dims("joint")
-        .assign(angles=angles.transpose("time", "side", "joint"))
-        .assign_attrs(
-            events="computed from the motion (studykit.datasets.motion.foot_events), not measured",
-            leg_length_m=_leg_length(points),
-        )
-    )
+    chains = np.stack([[points[f"{side}_{joint}"] for joint in ("hip", "knee", "ankle")] for side in SIDES])
+    lengths = np.linalg.norm(np.diff(chains, axis=1), axis=-1).sum(axis=1)  # of both legs, (2, time)
+    told = "computed from the motion (studykit.datasets.motion.foot_events), not measured"
+    truth = truth.drop_dims("joint").assign(angles=angles.transpose("time", "side", "joint"))
+    return truth.assign_attrs(events=told, leg_length_m=float(np.median(lengths, axis=1).mean()))
 
 
 def _events(motion):
@@ -146,33 +139,15 @@ def _events(motion):
     return sorted(events)
 
 
-def _leg_length(points):
-    """Hip to knee to ankle, the median over frames and sides, m."""
-    lengths = [
-        np.linalg.norm(points[f"{side}_{a}"] - points[f"{side}_{b}"], axis=1)
-        for side in SIDES
-        for a, b in (("hip", "knee"), ("knee", "ankle"))
-    ]
-    return float(np.median(lengths[0] + lengths[1]) + np.median(lengths[2] + lengths[3])) / 2
-
-
 def _write_trial(folder, truth, direction, pixel_noise, rng):
     """Files of one trial; its two rows of the Study table."""
-    one = Recording(
-        participant=truth.attrs["participant"],
-        trial=truth.attrs["trial"],
-        view=VIEWS[0],
-        direction=direction,
-        fps=truth.attrs["fps"],
-        width_px=truth.attrs["width_px"],
-        height_px=truth.attrs["height_px"],
-        leg_length_m=round(truth.attrs["leg_length_m"], 4),
-        calibration=str(folder / "calibration.json"),
-    )
-    save_truth(truth, target := folder / "truth" / f"{one.walk}.nc")
+    about = truth.attrs
+    save_truth(truth, target := folder / "truth" / f"{about['participant']}_trial-{about['trial']}.nc")
+    shared = {name: about[name] for name in ("participant", "trial", "fps", "width_px", "height_px")}
+    shared |= {"leg_length_m": round(about["leg_length_m"], 4), "calibration": str(folder / "calibration.json")}
     rows = []
     for view, seen in zip(VIEWS, (direction, _TURNED[direction]), strict=True):
-        row = replace(one, view=view, direction=seen, truth=str(target))
+        row = Recording(view=view, direction=seen, truth=str(target), **shared)
         rows.append(replace(row, tracks=str(folder / "tracks" / f"{row.name}.nc")))
         save_tracks(_noisy_tracks(truth, view, pixel_noise, rng), rows[-1].tracks)
     return rows
@@ -180,18 +155,11 @@ def _write_trial(folder, truth, direction, pixel_noise, rng):
 
 def _noisy_tracks(truth, view, pixel_noise, rng):
     """What a pose network would give: the points inside the image with normal noise, confidence 1; else NaN and 0."""
-    seen = truth.sel(view=view)
-    known = [str(p) for p in truth.point.values[np.isfinite(truth.position_3d.values).all((0, 2))]]
-    seen = seen.sel(point=known)
+    known = truth.point.values[np.isfinite(truth.position_3d.values).all((0, 2))]
+    seen = truth.sel(view=view, point=known)
     inside = seen.visibility.values > 0
     pixels = seen.keypoints.values + rng.normal(0, pixel_noise, seen.keypoints.shape)
-    return build_tracks(
-        np.where(inside[..., None], pixels, np.nan).transpose(0, 2, 1),
-        inside.astype(float),
-        known,
-        truth.attrs["fps"],
-        width_px=truth.attrs["width_px"],
-        height_px=truth.attrs["height_px"],
-        source_software=f"motion capture through virtual camera {view}, noise {pixel_noise:g} px",
-        source_file=truth.attrs["source_file"],
-    )
+    pixels[~inside] = np.nan
+    about = {name: truth.attrs[name] for name in ("width_px", "height_px", "fps", "source_file")}
+    about["source_software"] = f"motion capture through virtual camera {view}, noise {pixel_noise:g} px"
+    return build_tracks(pixels.transpose(0, 2, 1), inside.astype(float), list(map(str, known)), **about)

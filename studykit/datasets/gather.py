@@ -86,12 +86,11 @@ def gather_study(
         raise ValueError(f"expected files named as {_EXAMPLE}.mp4, got {told}")
     views = sorted({view for _, _, view in found})
     faults = [f"mirrored: expected views, {', '.join(views)}, got {view}" for view in mirrored if view not in views]
-    given = {"fps": fps, "size": size, "gaps": {} if gaps is None else {"gaps": gaps}}
-    rows = []
+    options, rows = {} if gaps is None else {"gaps": gaps}, []
     for (participant, trial, view), one in sorted(found.items()):
         row = {"participant": f"sub-{participant}", "sex": "", "trial": trial, "view": view}
         try:
-            rows.append(_recording(row | {"mirrored": view in mirrored}, one, table.parent, given))
+            rows.append(_recording(row | {"mirrored": view in mirrored}, one, table.parent, fps, *size, options))
         except (ValueError, OSError) as error:
             faults.append(str(error))
     if faults:
@@ -159,7 +158,7 @@ def _files(paths):
     return [path for path in files if not (path.suffix == ".csv" and path.with_suffix("") in twins)]
 
 
-def _recording(row, one, folder, given):
+def _recording(row, one, folder, fps, width, height, options):
     """Row of the table: rate and size from the video or as given, direction from the name or the keypoints."""
     for kind, paths in one.items():
         if kind != "dir" and len(paths) > 1:
@@ -167,28 +166,22 @@ def _recording(row, one, folder, given):
     if len(one["dir"]) > 1:
         raise ValueError(f"{(one['video'] + one['tracks'])[0]}: expected one direction, got R2L and L2R; rename one")
     video, source = ((one[kind] or [None])[0] for kind in ("video", "tracks"))
-    fps, (width, height) = given["fps"], given["size"]
     if video is not None:
         info = probe(video)
         fps, width, height = info.fps, info.width_px, info.height_px
-    tracks = None
+    speed = np.nan
     if source is not None:
         if None in (fps, width, height) and source.suffix != ".nc":
             raise ValueError(f"{source}: expected a video beside it, got none; give --fps and --size")
-        tracks = import_tracks(source, fps, width, height, **given["gaps"])
+        tracks = import_tracks(source, fps, width, height, **options)
         fps, width, height = (tracks.attrs[key] for key in ("fps", "width_px", "height_px"))
-    row |= {"direction": next(iter(one["dir"]), None) or _direction(tracks, video or source)}
+        speed = np.nan if one["dir"] else forward_speed(to_walk(tracks))
+    if not one["dir"] and not np.isfinite(speed):
+        wanted = "keypoints, or dir-R2L or dir-L2R in the name, to tell the direction"
+        raise ValueError(f"{video or source}: expected {wanted}, got none")
+    row |= {"direction": next(iter(one["dir"]), "R2L" if speed > 0 else "L2R")}
     row |= {"video": str(video or ""), "tracks": str(source or ""), "fps": fps, "width_px": width, "height_px": height}
     if source is not None and source.suffix != ".nc":
         row["tracks"] = str(folder / "tracks" / f"{Recording(**row).name}.nc")
         save_tracks(tracks.assign_attrs(mirrored=int(row["mirrored"])), row["tracks"])
     return row
-
-
-def _direction(tracks, path):
-    speed = np.nan if tracks is None else forward_speed(to_walk(tracks))
-    if not np.isfinite(speed):
-        raise ValueError(
-            f"{path}: expected keypoints, or dir-R2L or dir-L2R in the name, to tell the direction, got none"
-        )
-    return "R2L" if speed > 0 else "L2R"

@@ -106,7 +106,7 @@ def _label_frames(filmed, source, videos, frames, seed):
     return labels
 
 
-def _rows(recording, frames, points, names):
+def _rows(recording, frames, points=None, names=()):
     table = {"recording": recording.name, "video": recording.video, "frame": frames}
     for k, name in enumerate(names):
         table |= {f"{name}_x": points[:, k, 0], f"{name}_y": points[:, k, 1]}
@@ -236,14 +236,8 @@ def draw_frames(study: pd.DataFrame, *, videos: int, frames: int, seed: int) -> 
         If the study has no videos.
     """
     rng = np.random.default_rng([seed, 5])
-    tables = [
-        pd.DataFrame(
-            {
-                "recording": recording.name,
-                "video": recording.video,
-                "frame": np.sort(rng.permutation(probe(recording.video).frames)[:frames]),
-            }
-        )
-        for recording in _draw_videos(study[study.video.ne("")], videos, rng)
-    ]
+    tables = []
+    for recording in _draw_videos(study[study.video.ne("")], videos, rng):
+        numbers = np.sort(rng.permutation(probe(recording.video).frames)[:frames])
+        tables.append(_rows(recording, numbers))
     return pd.concat(tables, ignore_index=True)

@@ -57,20 +57,9 @@ def pose2sim_study(folder: str | Path, source: str | Path | None = None) -> pd.D
         own = {view: _in_laboratory_axes(cameras[f"cam0{n}"], directions["A"]) for view, n in views.items()}
         write_text(calibration, json.dumps(own, indent=1) + "\n")
         for view, n in views.items():
-            row = {
-                "participant": "sub-01",
-                "sex": "m",
-                "trial": trial,
-                "direction": directions[view],
-                "view": view,
-                "video": str(source / "videos" / f"cam0{n}.mp4"),
-                "tracks": "",
-                "fps": FPS,
-                "mirrored": False,
-                "width_px": SIZES[n][0],
-                "height_px": SIZES[n][1],
-                "calibration": str(calibration),
-            }
+            row = {"participant": "sub-01", "sex": "m", "trial": trial, "direction": directions[view], "view": view}
+            row |= {"video": str(source / "videos" / f"cam0{n}.mp4"), "tracks": "", "fps": FPS, "mirrored": False}
+            row |= {"width_px": SIZES[n][0], "height_px": SIZES[n][1], "calibration": str(calibration)}
             row["tracks"] = str(folder / "tracks" / f"{Recording(**row).name}.nc")
             save_tracks(tracks[view], row["tracks"])
             rows.append(row)
@@ -114,13 +103,8 @@ def _qca_camera(camera):
     R = np.diag([1.0, -1.0, -1.0]) @ np.array([[float(place[f"r{i}{j}"]) for j in (1, 2, 3)] for i in (1, 2, 3)])
     centre = np.array([float(place[axis]) for axis in "xyz"]) / 1000
     K = [[fu, 0.0, cu - left], [0.0, fv, cv - top], [0.0, 0.0, 1.0]]
-    return {
-        "K": K,
-        "R": R.tolist(),
-        "t": (-R @ centre).tolist(),
-        "width_px": round(right - left + 1),
-        "height_px": round(bottom - top + 1),
-    }
+    size = {"width_px": round(right - left + 1), "height_px": round(bottom - top + 1)}
+    return {"K": K, "R": R.tolist(), "t": (-R @ centre).tolist()} | size
 
 
 def _in_laboratory_axes(camera, direction_a):

@@ -26,9 +26,7 @@ _BOX = ["box_x", "box_y", "box_width", "box_height"]
 _TEXTS = ["image", "mask", "participant", "source", "scene"]
 
 
-def save_stills(
-    stills: StillSet, folder: str | Path, *, known_joints: float = 0.0, most: int | None = None
-) -> pd.DataFrame:
+def save_stills(stills: StillSet, folder: Path, *, known_joints: float = 0, most: int | None = None) -> pd.DataFrame:
     """Write stills as a folder, atomically; one that is there already is replaced.
 
     Parameters
@@ -46,7 +44,6 @@ def save_stills(
     pandas.DataFrame
         The table of `stills.csv`.
     """
-    folder = Path(folder)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         for name in ("images", "masks"):
@@ -65,9 +62,8 @@ def save_stills(
             box = still.box or (np.nan,) * 4
             rows.append([image, mask, still.participant, still.source, still.scene, *box, *still.keypoints.ravel()])
         if not rows:
-            raise ValueError(
-                f"{folder}: expected stills to save, got none of {len(stills)} that may be kept; ask for less"
-            )
+            got = f"none of {len(stills)} that may be kept"
+            raise ValueError(f"{folder}: expected stills to save, got {got}; ask for less")
         table = pd.DataFrame(rows, columns=_TEXTS + _BOX + _columns(stills.keypoints))
         save_table(table, temporary / TABLE.removesuffix(".csv"))
         shutil.rmtree(folder, ignore_errors=True)
@@ -130,10 +126,8 @@ def _read_table(folder):
     table = pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values={n: "" for n in _BOX})
     names = [name.removesuffix("_x") for name in table if name.endswith("_x") and name != "box_x"]
     if list(table) != _TEXTS + _BOX + _columns(names) or not names:
-        raise ValueError(
-            f"{path}: expected columns {', '.join(_TEXTS + _BOX)} and three per keypoint, got {', '.join(table)}; "
-            "run 01_stills.ipynb again"
-        )
+        expected = f"columns {', '.join(_TEXTS + _BOX)} and three per keypoint"
+        raise ValueError(f"{path}: expected {expected}, got {', '.join(table)}; run 01_stills.ipynb again")
     return table, names
 
 
@@ -230,9 +224,8 @@ def load_split(folder: str | Path, kind: str = "people") -> dict[str, StillSet]:
     folder = Path(folder)
     table = pd.read_csv(require(folder / "split.csv", made_by="01_stills"), dtype=str, keep_default_na=False)
     if kind == "scenes" and not (folder / kind).exists():
-        raise ValueError(
-            f"{folder}: expected scenes of several people, got none; take stills from gaitlab, mpii or coco"
-        )
+        way_out = "take stills from gaitlab, mpii or coco"
+        raise ValueError(f"{folder}: expected scenes of several people, got none; {way_out}")
     part = dict(zip(table["participant"], table["set"], strict=True))
     stills = load_stills(folder / kind)
     where = np.array([part.get(name, "") for name in stills.participants])

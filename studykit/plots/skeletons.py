@@ -1,5 +1,7 @@
 """People drawn on pictures: joints, limbs, labels and the outline of a mask."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +15,7 @@ from studykit.skeletons import SKELETONS
 _OUTLINE = [Stroke(linewidth=1.4, foreground="0.3"), Normal()]  # white lines show on any background
 
 
-def limbs_of(keypoints: tuple[str, ...] | list[str]) -> tuple[tuple[str, str], ...]:
+def limbs_of(keypoints: Sequence[str]) -> Sequence[tuple[str, str]]:
     """Limbs of the largest skeleton whose keypoints are all there; of a leg, what there is of gait6."""
     there = [skeleton for skeleton in SKELETONS.values() if set(skeleton.keypoints) <= set(keypoints)]
     if there:
@@ -24,10 +26,10 @@ def limbs_of(keypoints: tuple[str, ...] | list[str]) -> tuple[tuple[str, str], .
 def draw_skeleton(
     ax: Axes,
     points: np.ndarray,
-    keypoints: tuple[str, ...] | list[str],
+    keypoints: Sequence[str],
     *,
     colour: str | None = None,
-    limbs: tuple[tuple[str, str], ...] | None = None,
+    limbs: Sequence[tuple[str, str]] | None = None,
     occluded: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     size: float = 2.4,
@@ -54,12 +56,11 @@ def draw_skeleton(
     size, width : float
         Of dots and lines, pt.
     """
-    points, names = _known(points), list(keypoints)
+    points, names = known_places(points), list(keypoints)
     known, one_leg = np.isfinite(points).all(axis=1), colour is None and "hip" in names
     ends = [[names.index(a), names.index(b)] for a, b in (limbs_of(names) if limbs is None else limbs)]
     colours = to_rgba_array([colour or keypoint_colour(name) for name in names])
-    drawn = [pair for pair in ends if known[pair].all()]
-    if drawn:
+    if drawn := [pair for pair in ends if known[pair].all()]:
         style = {"colors": "white", "path_effects": _OUTLINE} if one_leg else {"colors": colours[np.array(drawn)[:, 1]]}
         ax.add_collection(LineCollection(points[drawn], linewidths=width, **style))
     hollow = known & (False if occluded is None else np.asarray(occluded, bool))
@@ -67,10 +68,10 @@ def draw_skeleton(
     ax.scatter(*points[filled].T, c=colours[filled], edgecolors="white", linewidths=0.25, **dots)
     ax.scatter(*points[hollow].T, c="white", edgecolors=colours[hollow], linewidths=0.7, **dots)
     if labels is not None:
-        ax.scatter(*_known(labels).T, s=(2 * size) ** 2, c=colours, marker="x", linewidths=0.7, zorder=4)
+        ax.scatter(*known_places(labels).T, s=(2 * size) ** 2, c=colours, marker="x", linewidths=0.7, zorder=4)
 
 
-def _known(points):
+def known_places(points: np.ndarray) -> np.ndarray:
     """x and y (K, 2), NaN where the visibility or confidence is not above 0."""
     points = np.array(points, dtype=float)
     points[(points[:, 2:] <= 0).any(axis=1), :2] = np.nan

@@ -9,10 +9,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.figure import Figure
 
 from studykit.plots.skeletons import draw_outline, draw_skeleton
-from studykit.plots.style import TWO_COLUMNS, VIEW_COLOURS, picture_grid, show_picture
+from studykit.plots.style import TWO_COLUMNS, VIEW_COLOURS, Drawn, picture_grid, show_picture
 from studykit.pose.examples.augmentation import Augmentation
 from studykit.stills import Still, StillSet
 
@@ -20,12 +19,8 @@ _SEEN = {"seen": VIEW_COLOURS[0], "occluded": VIEW_COLOURS[3], "unknown or outsi
 
 
 def draw_stills(
-    pictures: Sequence[Sequence[Still]],
-    keypoints: Sequence[str],
-    *,
-    columns: int = 6,
-    titles: Sequence[str] | None = None,
-) -> tuple[Figure, pd.DataFrame]:
+    pictures: Sequence[Sequence[Still]], keypoints: Sequence[str], *, columns: int = 6, titles: Sequence[str] = ()
+) -> Drawn:
     """Pictures with everyone's joints (hollow where occluded), limbs and outline of the mask.
 
     Parameters
@@ -49,17 +44,13 @@ def draw_stills(
     return fig, pd.DataFrame(table, columns=["source", "keypoint", "x_px", "y_px", "visibility"])
 
 
-def _spread(stills, count):
-    """Numbers of some stills, evenly spaced."""
-    return np.linspace(0, len(stills) - 1, min(count, len(stills))).astype(int).tolist()
-
-
-def draw_some(stills: StillSet, *, count: int = 18) -> tuple[Figure, pd.DataFrame]:
+def draw_some(stills: StillSet, count: int = 18) -> Drawn:
     """Some people of a set, evenly spaced."""
-    return draw_stills([[stills[i]] for i in _spread(stills, count)], stills.keypoints)
+    chosen = np.linspace(0, len(stills) - 1, min(count, len(stills))).astype(int)
+    return draw_stills([[stills[int(i)]] for i in chosen], stills.keypoints)
 
 
-def draw_scenes(stills: StillSet, *, count: int = 8) -> tuple[Figure, pd.DataFrame] | str:
+def draw_scenes(stills: StillSet, count: int = 8) -> Drawn | str:
     """The first pictures of a set that show several people; a sentence where there are none."""
     groups = [group for group in stills.by_scene() if len(group) > 1][:count]
     if not groups:
@@ -67,7 +58,7 @@ def draw_scenes(stills: StillSet, *, count: int = 8) -> tuple[Figure, pd.DataFra
     return draw_stills([[stills[i] for i in group] for group in groups], stills.keypoints, columns=4)
 
 
-def draw_augmentation(stills: StillSet, size_px: int, seed: int) -> tuple[Figure, pd.DataFrame]:
+def draw_augmentation(stills: StillSet, size_px: int, seed: int) -> Drawn:
     """What networks may see of one still: joints may leave the picture (upper row), or all stay in it (lower row)."""
     rng = np.random.default_rng(seed)
     size = {"width": size_px // 2, "height": size_px // 2, "scale": (0.4, 0.9), "rotation_deg": 30, "flip": 0.5}
@@ -76,7 +67,7 @@ def draw_augmentation(stills: StillSet, size_px: int, seed: int) -> tuple[Figure
     return draw_stills(versions, stills.keypoints, titles=["may lose joints"] * 6 + ["keeps the person"] * 6)
 
 
-def draw_visibility(visibility: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def draw_visibility(visibility: pd.DataFrame) -> Drawn:
     """How often each joint of people alone in their picture is seen, occluded, or not in it.
 
     Parameters
@@ -93,7 +84,7 @@ def draw_visibility(visibility: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     return fig, shares
 
 
-def draw_sizes(everybody: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def draw_sizes(everybody: pd.DataFrame) -> Drawn:
     """How tall the people are in their pictures, by kind of picture.
 
     Parameters

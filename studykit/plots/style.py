@@ -20,25 +20,10 @@ ONE_COLUMN = 3.5  # width of one column, inches
 TWO_COLUMNS = 7.2  # width of two columns, inches
 
 # Okabe & Ito 2008: distinguishable with any colour vision.
-_PALETTE = {
-    "blue": "#0072B2",
-    "vermillion": "#D55E00",
-    "green": "#009E73",
-    "purple": "#CC79A7",
-    "orange": "#E69F00",
-    "sky": "#56B4E9",
-    "black": "#000000",
-    "yellow": "#F0E442",
-}
-VIEW_COLOURS = (_PALETTE["blue"], _PALETTE["vermillion"], _PALETTE["green"], _PALETTE["purple"])
-LIMB_COLOURS = {
-    "neck": _PALETTE["black"],
-    "hip": _PALETTE["purple"],
-    "knee": _PALETTE["green"],
-    "ankle": _PALETTE["orange"],
-    "heel": _PALETTE["sky"],
-    "toe": _PALETTE["blue"],
-}
+_BLUE, _VERMILLION, _GREEN, _PURPLE = VIEW_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+_ORANGE, _SKY, _BLACK, _YELLOW = ("#E69F00", "#56B4E9", "#000000", "#F0E442")
+LIMB_COLOURS = {"neck": _BLACK, "hip": _PURPLE, "knee": _GREEN, "ankle": _ORANGE, "heel": _SKY, "toe": _BLUE}
+_CYCLE = mpl.cycler(color=[*VIEW_COLOURS, _ORANGE, _SKY, _BLACK, _YELLOW])
 _STYLE = {
     "figure.dpi": 110,
     "savefig.dpi": 150,
@@ -56,10 +41,9 @@ _STYLE = {
     "image.cmap": "viridis",
     "svg.hashsalt": "studykit",  # the same figure gives the same file
     "svg.fonttype": "none",
+    "axes.prop_cycle": _CYCLE,  # seaborn takes its colours from here, too
 }
 mpl.rcParams.update(_STYLE)
-# Seaborn takes its colours from here, too.
-mpl.rcParams["axes.prop_cycle"] = mpl.cycler(color=list(_PALETTE.values()))
 warnings.filterwarnings("ignore", "The figure layout has changed to tight")  # seaborn's; `study_grid` mends it
 
 

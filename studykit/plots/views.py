@@ -9,39 +9,47 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.figure import Figure
 
-from studykit.plots.skeletons import draw_skeleton
-from studykit.plots.style import LIMB_COLOURS, TWO_COLUMNS, picture_grid
+from studykit.plots.skeletons import draw_skeleton, known_places
+from studykit.plots.style import LIMB_COLOURS, TWO_COLUMNS, Drawn, picture_grid
 from studykit.stills import Still
 
 
-def draw_stills(
-    stills: Sequence[Still], keypoints: Sequence[str], *, columns: int = 4, whole: bool = False
-) -> tuple[Figure, pd.DataFrame] | str:
+def draw_stills(stills: Sequence[Still], keypoints: Sequence[str], *, whole: bool = False) -> Drawn | str:
     """Labelled pictures side by side; a sentence where there is none.
 
     Parameters
     ----------
     stills : sequence of Still
     keypoints : sequence of str
-    columns : int
     whole : bool
         Show the whole picture, otherwise the surroundings of the labels.
     """
     if not len(stills):
         return "No frame is labelled yet."
-    fig, axes = picture_grid(len(stills), columns, 2.0 if whole else 2.4)
-    rows = []
-    for ax, still in zip(axes, stills, strict=True):
-        points = np.where(still.keypoints[:, 2:] > 0, still.keypoints[:, :2], np.nan)
-        _pose(ax, still.image, points, keypoints, margin_px=None if whole else 40)
-        ax.set_title(still.source.replace("_dir", "\ndir"), fontsize=5.5)
-        rows += [(still.source, name, *xy) for name, xy in zip(keypoints, points, strict=True)]
-    return fig, pd.DataFrame(rows, columns=["source", "keypoint", "x_px", "y_px"])
+    pictures = [(still.source, still.image, still.keypoints) for still in stills]
+    fig = _draw_poses(pictures, keypoints, whole=whole, fontsize=5.5)
+    table = _table(pictures, keypoints, "source")
+    table.loc[table.pop("confidence") <= 0, ["x_px", "y_px"]] = np.nan
+    return fig, table
 
 
-def draw_history(history: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def draw_poses(
+    pictures: Sequence[tuple[str, np.ndarray, np.ndarray]], keypoints: Sequence[str], *, p_cutoff: float = 0.6
+) -> Drawn:
+    """Detected poses on frames.
+
+    Parameters
+    ----------
+    pictures : sequence of (title, image, points (K, 3))
+        x, y, px, and confidence; points below `p_cutoff` are left out.
+    keypoints : sequence of str
+    """
+    sure = [(title, image, np.where(p[:, 2:] >= p_cutoff, p[:, :2], np.nan)) for title, image, p in pictures]
+    return _draw_poses(sure, keypoints), _table(pictures, keypoints, "picture")
+
+
+def draw_history(history: pd.DataFrame) -> Drawn:
     """Losses and the error on test frames over the steps of training."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.2))
     losses = {"scores_loss": "score maps", "offsets_loss": "location refinement"}
@@ -54,9 +62,7 @@ def draw_history(history: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     return fig, history
 
 
-def draw_examples(
-    errors: pd.DataFrame, stills: Sequence[Still], keypoints: Sequence[str], *, count: int = 8, columns: int = 4
-) -> tuple[Figure, pd.DataFrame]:
+def draw_examples(errors: pd.DataFrame, stills: Sequence[Still], keypoints: Sequence[str], count: int = 8) -> Drawn:
     """Detected (dots) and labelled (crosses) keypoints of frames from the best to the worst.
 
     Parameters
@@ -70,44 +76,17 @@ def draw_examples(
     """
     worst = errors.groupby("source").error_px.max().sort_values(kind="stable")
     chosen = worst.index[np.unique(np.linspace(0, len(worst) - 1, min(count, len(worst))).round().astype(int))]
-    by_source = {still.source: still for still in stills if still.source in set(chosen)}
-    fig, axes = picture_grid(len(chosen), columns, 2.4)
-    for ax, source in zip(axes, chosen, strict=True):
-        rows = errors[errors.source == source].set_index("keypoint").reindex(list(keypoints))
-        labels = rows[["label_x_px", "label_y_px"]].to_numpy()
-        _pose(ax, by_source[source].image, rows[["x_px", "y_px"]].to_numpy(), keypoints, labels=labels)
-        ax.set_title(f"largest error {worst[source]:.1f} px", fontsize=7)
+    images = {still.source: still.image for still in stills if still.source in set(chosen)}
+    rows = [errors[errors.source == source].set_index("keypoint").reindex(list(keypoints)) for source in chosen]
+    pictures = [
+        (f"largest error {worst[source]:.1f} px", images[source], own[["x_px", "y_px"]].to_numpy())
+        for source, own in zip(chosen, rows, strict=True)
+    ]
+    fig = _draw_poses(pictures, keypoints, labels=[own[["label_x_px", "label_y_px"]].to_numpy() for own in rows])
     return fig, errors[errors.source.isin(chosen)].reset_index(drop=True)
 
 
-def draw_poses(
-    pictures: Sequence[tuple[str, np.ndarray, np.ndarray]],
-    keypoints: Sequence[str],
-    *,
-    columns: int = 4,
-    p_cutoff: float = 0.6,
-) -> tuple[Figure, pd.DataFrame]:
-    """Detected poses on frames.
-
-    Parameters
-    ----------
-    pictures : sequence of (title, image, points (K, 3))
-        x, y, px, and confidence; points below `p_cutoff` are left out.
-    keypoints : sequence of str
-    """
-    fig, axes = picture_grid(len(pictures), columns, 2.4)
-    rows = []
-    for ax, (title, image, points) in zip(axes, pictures, strict=True):
-        shown = np.where(points[:, 2:] >= p_cutoff, points[:, :2], np.nan)
-        _pose(ax, image, shown, keypoints, margin_px=40)
-        ax.set_title(title, fontsize=7)
-        rows += [(title, name, *point) for name, point in zip(keypoints, points, strict=True)]
-    return fig, pd.DataFrame(rows, columns=["picture", "keypoint", "x_px", "y_px", "confidence"])
-
-
-def draw_error_shares(
-    errors: pd.DataFrame, keypoints: Sequence[str], *, limit_px: float = 8.0
-) -> tuple[Figure, pd.DataFrame] | str:
+def draw_error_shares(errors: pd.DataFrame, keypoints: Sequence[str], *, limit_px: float = 8.0) -> Drawn | str:
     """Share of points within a distance of the ground truth, by keypoint.
 
     Parameters
@@ -129,13 +108,21 @@ def draw_error_shares(
     return fig, pd.DataFrame(rows, columns=["keypoint", "distance_px", "share_percent"])
 
 
-def _pose(ax, image, points, keypoints, *, labels=None, margin_px=40.0):
-    """A picture around a pose: detected points as dots joined by lines, labels as crosses."""
-    ax.imshow(image)
-    draw_skeleton(ax, points, keypoints, labels=labels, size=2.6, width=0.7)
-    everything = points if labels is None else np.concatenate([points, labels])
-    low, high = np.array([-0.5, -0.5]), np.array(image.shape[1::-1]) - 0.5
-    if margin_px is not None and np.isfinite(everything).any():
-        low = np.maximum(low, np.nanmin(everything, axis=0) - margin_px)
-        high = np.minimum(high, np.nanmax(everything, axis=0) + margin_px)
-    ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]))
+def _table(pictures, keypoints, what):
+    rows = [(t, name, *point) for t, _, points in pictures for name, point in zip(keypoints, points, strict=True)]
+    return pd.DataFrame(rows, columns=[what, "keypoint", "x_px", "y_px", "confidence"])
+
+
+def _draw_poses(pictures, keypoints, labels=None, whole=False, fontsize=7):
+    """Pictures (title, image, points), whole or 40 px around the pose: points joined by lines, labels as crosses."""
+    fig, axes = picture_grid(len(pictures), 4, 2.0 if whole else 2.4)
+    for ax, (title, image, points), crosses in zip(axes, pictures, labels or [None] * len(pictures), strict=True):
+        ax.imshow(image)
+        draw_skeleton(ax, points, keypoints, labels=crosses, size=2.6, width=0.7)
+        places = np.concatenate([known_places(points), *([] if crosses is None else [crosses])])
+        low, high = np.array([-0.5, -0.5]), np.array(image.shape[1::-1]) - 0.5
+        if not whole and np.isfinite(places).any():
+            low, high = np.maximum(low, np.nanmin(places, 0) - 40), np.minimum(high, np.nanmax(places, 0) + 40)
+        ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]))
+        ax.set_title(title.replace("_dir", "\ndir"), fontsize=fontsize)
+    return fig
