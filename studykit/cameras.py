@@ -78,9 +78,7 @@ def read_cameras(recordings: Iterable) -> dict[str, Camera]:
         If a file lacks a view, or a view lacks K, R or t.
     """
     cameras = {}
-    for recording in recordings:
-        if not recording.calibration:
-            continue
+    for recording in (recording for recording in recordings if recording.calibration):
         known = json.loads(Path(recording.calibration).read_text(encoding="utf-8")).get(recording.view, {})
         if missing := [key for key in ("K", "R", "t") if key not in known]:
             missing = ", ".join(missing)

@@ -227,10 +227,9 @@ def verdict(terms: xr.DataArray, unit: str) -> str:
     said = []
     for space, rows in term_sizes(terms, by=["space"]).groupby("space"):
         rows = rows.set_index("term")
-        whole = rows.loc["measured difference"]
+        whole, limb = rows.loc["measured difference"], rows.loc["limb"]
         rows = rows.drop("measured difference").sort_values("share", ascending=False)
         shares = ", ".join(f"{term} {100 * row.share:.0f} %" for term, row in rows.iterrows())
-        limb = rows.loc["limb"]
         said.append(
             f"In {space}, participants' views differ by {whole.rms_participants:.2g} {unit} (root mean square), of "
             f"which all have {whole.rms_of_mean:.2g} {unit} in common. Of the mean square: {shares}. The largest term "
