@@ -11,7 +11,7 @@ from studykit.models.regression_cnn import regression_cnn
 from studykit.models.vit import vit
 from studykit.pose import cascade, topdown
 from studykit.pose.network import Schedule, load, train
-from studykit.pose.scores.keypoints import head_lengths, read_predictions, truth_points
+from studykit.pose.scores.keypoints import head_lengths, read_predictions, shared_pck, truth_points
 from studykit.pose.topdown import Settings, in_memory
 from studykit.skeletons import SKELETONS
 from studykit.stills import StillSet
@@ -132,19 +132,20 @@ def test_both_stages_are_trained_asked_and_kept(network, people, monkeypatch):
     stages = cascade.train_stages(network, sets, QUICK, 2, size_px=32)
     first, second = (stage.model.get_layer("conv1_1").get_weights()[0] for stage in stages)
     assert not np.allclose(first, second, atol=0.05)  # they do not start from the same numbers
-    found = cascade.detect_stages(stages, "net", people)
+    predicted = cascade.detect_stages(stages, "net", people)
+    found, tables = predicted.stages, predicted.pck()
     scores = cascade.score_stages(stages, found, people, head_lengths(people))
     assert scores.network.tolist() == ["net", "net-stage2"]
     costs = [topdown.network_cost(stages[0]), topdown.network_cost(stages[1], 14)]
     expected = [costs[0]["multiply_adds"], costs[0]["multiply_adds"] + 14 * costs[1]["multiply_adds"]]
     assert scores.multiply_adds.tolist() == expected
     assert scores.parameters.tolist() == [stages[0].parameters, stages[0].parameters + stages[1].parameters]
-    tables = cascade.stage_pck(found, people)
-    assert list(tables) == ["pck", "pck_stage2"] and tables["pck"].keypoint.tolist() == [*LSP, "all"]
-    cascade.save_predictions(network.folder, found, people)
-    predicted = read_predictions(network.folder)
-    np.testing.assert_array_equal(predicted.stages["net-stage2"], found["net-stage2"])
-    np.testing.assert_array_equal(predicted.pck()["net"].pck, tables["pck"].pck)
+    assert list(tables) == ["net", "net-stage2"] and tables["net"].keypoint.tolist() == [*LSP, "all"]
+    shared = shared_pck(found["net"], people, LSP, LSP)
+    np.testing.assert_array_equal(tables["net"].pck, shared.pck)
+    written = read_predictions(network.folder)
+    np.testing.assert_array_equal(written.stages["net-stage2"], found["net-stage2"])
+    np.testing.assert_array_equal(written.truth, truth_points(people))
 
     def refuse(self):
         raise AssertionError("asked again")
@@ -152,7 +153,7 @@ def test_both_stages_are_trained_asked_and_kept(network, people, monkeypatch):
     monkeypatch.setattr(type(network), "model", property(refuse))
     again = [load(network.folder, "a notebook"), load(network.folder / "stage2", "a notebook")]
     assert [stage.settings for stage in again] == [stage.settings for stage in stages]
-    kept = cascade.detect_stages(again, "net", people)
+    kept = cascade.detect_stages(again, "net", people).stages
     np.testing.assert_array_equal(kept["net-stage2"], found["net-stage2"])
     assert cascade.score_stages(again, kept, people, head_lengths(people)).equals(scores)
     with pytest.raises(AssertionError, match="asked again"):
@@ -161,18 +162,16 @@ def test_both_stages_are_trained_asked_and_kept(network, people, monkeypatch):
 
 def test_one_stage_is_no_second_network(network, people):
     assert cascade.train_stages(network, {}, QUICK, 1) == [network]
-    found = cascade.detect_stages([network], "net", people)
+    found = cascade.detect_stages([network], "net", people).stages
     assert list(found) == ["net"] and found["net"].shape == (6, 14, 3) and np.isfinite(found["net"]).all()
-    scenes = topdown.score_scenes(network, people[:0])
-    assert scenes.table is None and not scenes.pictures and not (network.folder / "results.json").exists()
+    table, pictures, _ = topdown.score_scenes(network, people[:0])
+    assert table is None and not pictures and not (network.folder / "results.json").exists()
     crowd = StillSet([replace(still, scene=f"scene {n // 2}") for n, still in enumerate(people)], LSP)
-    scenes = topdown.score_scenes(network, crowd)
-    assert len(scenes.table) == 1 and scenes.pictures[0][0] == "scene 0, one of its people"
+    table, pictures, _ = topdown.score_scenes(network, crowd)
+    assert len(table) == 1 and pictures[0][0] == "scene 0, one of its people"
     assert (network.folder / "results.json").exists() and (network.folder / "truth.json").exists()
     reading = topdown.compare_readings(network, people)
     assert reading.method.tolist() == ["cell"] * 2 + ["quarter"] * 2 + ["parabola"] * 2
-    said = topdown.say_training(network, 3)
-    assert said.startswith("regression_cnn: ") and "2 steps of 3, 1 epochs" in said
 
 
 def test_examples_are_those_of_the_first_batches(people):

@@ -1,4 +1,4 @@
-"""Scores over the shared joints, comparisons of networks, conclusions of the notebooks on small tables, figures."""
+"""Scores over the shared joints, comparisons of networks, figures."""
 
 import json
 
@@ -114,24 +114,16 @@ def history():
 
 
 def test_losses_part_where_the_validation_loss_leaves(history):
-    parting = scores.find_parting(history, 5)
-    assert (parting.best.epoch, parting.last.epoch, parting.published.epoch, parting.epoch) == (4, 8, 4, 6)
-    assert (parting.ratio_published, parting.ratio_last) == pytest.approx((1.1, 4))
-    assert parting.table().epoch.tolist() == [8, 4]
-    assert scores.find_parting(history[:4], 25).epoch is None
-    paper = pd.Series({"epoch after which the losses part": 25.0, "parameters": 27_583_068.0})
-    said = scores.say_regression(parting, [0.5, 0.625], 27_583_068, paper)
-    assert "prints 27,583,068" in said and "from 1.1 times" in said and "to 4.0 times" in said
-    assert "at epoch 6.0 and least at epoch 4" in said and said.endswith(
-        "50.0 % of the joints of unseen people within a fifth of the torso, 62.5 % with the second stage."
-    )
-    said = scores.say_regression(scores.find_parting(history[:4], 25), [0.5], 1, paper)
-    assert "at epoch (none)" in said and said.endswith("within a fifth of the torso.")
+    rows, parted = scores.find_parting(history, 5)
+    assert rows.epoch.tolist() == [8, 4, 4] and parted == 6  # last, best, next to the paper's
+    assert rows.ratio.tolist() == pytest.approx([4, 1.1, 1.1])
+    assert rows.weights.tolist()[:2] == ["training to the end", "early stopping, best epoch"]
+    assert scores.find_parting(history[:4], 25)[1] is None
 
 
 @pytest.mark.parametrize("draw", [plots.draw_training, plots.draw_overfitting])
 def test_losses_are_drawn_in_epochs_with_validation(draw, history):
-    options = [scores.find_parting(history, 5), 5] if draw is plots.draw_overfitting else []
+    options = [4, 5] if draw is plots.draw_overfitting else []
     fig, data = draw(history, *options)
     drawn = {line.get_label(): line.get_xydata() for line in fig.axes[0].lines}
     assert drawn["validation"][:, 0].tolist() == [2, 4, 6, 8] and len(drawn["training"]) == 8
@@ -140,33 +132,11 @@ def test_losses_are_drawn_in_epochs_with_validation(draw, history):
     plt.close(fig)
 
 
-def test_units_are_judged_by_the_mean_pose():
-    units = pd.DataFrame({"unit": ["px", "shares"], "network": [50.0, 0.01], "mean_pose": [100.0, 0.05]})
-    said = scores.say_units(units, 0.0878)
-    assert "learnt, in: px. Our" in said and "below 0.0878 in: shares. In squared pixels" in said and "30 % of" in said
-    assert "learnt, in: none." in scores.say_units(units, 200)
-
-
-def test_conclusion_of_a_run_names_the_hardest_joint(people):
-    table = pd.DataFrame({"pck": [0.5, 0.75], "training_s": [3.0, 5.0]})
-    joints = pd.DataFrame({"keypoint": ["nose", "neck", "chin", "all"], "pck": [0.5, 0.25, np.nan, 0.4]})
-    said = scores.say_detection("net", people, people[:3], table, joints)
-    assert said.startswith("net, trained on 6 pictures of 1 people in 5 s, detects 75.0 %") and "of 1 unseen" in said
-    assert "hardest is the neck. The second stage took PCK@0.2 from 50.0 to 75.0 %." in said
-    assert scores.say_detection("net", people, people, table[:1], joints).endswith("hardest is the neck.")
-
-
-def test_conclusion_of_the_comparison_gives_what_flip_test_and_parabola_bring():
-    comparison = pd.DataFrame({"network": ["a", "b"], "pck": [0.9, 0.8], "AP": [0.5, 0.4]})
+def test_gains_of_flip_test_and_parabola():
     methods = ["cell", "cell", "quarter", "quarter", "parabola", "parabola"]
     pcks = [0.7, 0.74, 0.7, 0.75, 0.77, 0.8]
     reading = pd.DataFrame({"method": methods, "flip_test": [False, True] * 3, "pck": pcks})
     assert scores.reading_gains(reading).to_dict() == pytest.approx({"flip_test": 0.03, "parabola": 0.06})
-    scenes = pd.DataFrame({"network": ["b", "paper 001"], "AP": [0.3, 0.704]})
-    said = scores.say_baselines(comparison, reading, scenes, "b")
-    assert "Of 2 networks a detects most" in said and "b detects 80.0 % (average precision 0.40 on single" in said
-    assert "people, 0.30 in scenes; paper 001 on COCO 0.704)" in said and "by +3.00 points" in said
-    assert "0.40 on single people)" in scores.say_baselines(comparison, reading, scenes[1:], "b")
 
 
 def test_people_are_drawn_from_the_best_to_the_worst(people):

@@ -27,16 +27,8 @@ from studykit.pose.openpose import (
     pictures,
     say_unlabelled,
 )
-from studykit.pose.scores.people import (
-    guess_missing,
-    say_scales,
-    say_training,
-    scene_scores,
-    scene_table,
-    single_scores,
-    slowest_to_fastest,
-    surest_person,
-)
+from studykit.pose.scores.people import guess_missing, scene_scores, single_scores, surest_person
+from studykit.pose.topdown import network_cost
 from studykit.pose.training import compile_model
 from studykit.skeletons import SKELETONS
 from studykit.stills import Still, StillSet
@@ -295,19 +287,19 @@ def test_a_network_answers_as_it_did_before(crowd, trained, monkeypatch):
         table.scales.tolist() == ["1", "0.5 1"] and table.epochs.tolist() == [1, 1] and (table.memory_mb == 12.5).all()
     )
     alone = everybody.find_singles(network, singles, scales=(1.0,), box_size=0)
-    found = everybody.find_everybody(network, images, threshold=0.01, scales=(1.0,), box_size=0)
+    found, ms = everybody.find_everybody(network, images, threshold=0.01, scales=(1.0,), box_size=0)
     model = last_stage(network.model)
     np.testing.assert_array_equal(alone[1], find_one(model, TINY, singles[1].image))
     people, scores = find_people(model, TINY, images[2], threshold=0.01)
-    np.testing.assert_array_equal(found.found[2][0], people)
-    assert people.shape[1:] == (18, 3) and len(people) == len(scores) and found.ms_per_image > 0
+    np.testing.assert_array_equal(found[2][0], people)
+    assert people.shape[1:] == (18, 3) and len(people) == len(scores) and ms > 0
     maps, fields, stride = everybody.maps_of(network, images[2], [0.5, 1.0])
     asked = multi_scale_maps(model, images[2], box_size=32, scales=[0.5, 1.0])
     np.testing.assert_array_equal(maps, asked[0])
     np.testing.assert_array_equal(fields, asked[1])
     assert stride == asked[2] == 16
-    cost = everybody.network_cost(network, 12.5)
-    assert list(cost) == ["parameters", "multiply_adds", "training_s", "ms_per_image", "memory_mb"]
+    cost = network_cost(network, part=last_stage)
+    assert list(cost) == ["parameters", "multiply_adds", "training_s", "ms_per_image"]
     memory = everybody.first_memory_mb(TINY, images[0], trained)
 
     def refuse(*_):
@@ -320,7 +312,7 @@ def test_a_network_answers_as_it_did_before(crowd, trained, monkeypatch):
     pd.testing.assert_frame_equal(everybody.compare_scales(again, singles, scenes, [0.5, 1.0], threshold=0.01), table)
     by_scale = everybody.maps_by_scale
     np.testing.assert_array_equal(everybody.maps_of(again["tiny"], images[2], [0.5, 1.0])[0], maps)
-    assert everybody.network_cost(again["tiny"], 12.5) == cost
+    assert network_cost(again["tiny"], part=last_stage) == cost
     assert everybody.first_memory_mb(TINY, images[0], trained) == memory or np.isnan(memory)
     with pytest.raises(AssertionError, match="asked again"):
         by_scale(again["tiny"], images[2], [0.7])
@@ -361,28 +353,9 @@ def test_lacking_labels_are_named(crowd):
     assert say_unlabelled(crowd, TINY.keypoints) == ""
 
 
-def test_conclusions_of_training_and_of_scale_search(crowd):
-    scores = pd.Series({"pck": 0.5, "pck_grouped": 0.25, "training_s": 7.0})
-    joints = pd.DataFrame({"keypoint": ["nose", "neck", "all"], "pck": [0.5, 0.3, 0.4]})
-    said = say_training("tiny", crowd[:3], crowd, scores, joints, 0.125)
-    assert said.startswith("tiny, trained on 3 pictures in 7 s, detects 40.0 % of all keypoints of 4 unseen people")
-    assert "hardest is the neck. Grouping" in said and said.endswith(
-        "25.0 %. In scenes of several people the average precision is 0.12."
-    )
-    assert say_training("tiny", crowd, crowd, scores, joints, np.nan).endswith("leaves 25.0 %.")
-    assert scene_table({"AP": np.nan}) is None and scene_table({"AP": 0.5}).AP.tolist() == [0.5]
-    assert scene_scores([], crowd[:0], TINY.keypoints)["people_per_person"] is np.nan
-    rows = [("a", "1", 0.5, 10.0), ("a", "0.5 1", 0.52, 35.0), ("b", "1", 0.6, 20.0)]
-    table = pd.DataFrame(rows, columns=["network", "scales", "pck", "ms_per_image"])
-    cost = pd.DataFrame({"ms_per_image": [10.0, 60.0]})
-    said = say_scales(table, "a", cost)
-    assert said.startswith(
-        "a detects 50.0 % of the shared joints of unseen people at one scale in 10 ms; scale search "
-        "brings 2.0 points more for 3.5 times the time. Best of all is b at scales 1, 60.0 %. At the published sizes "
-        "VGG-19 takes 6 times as long"
-    )
-    assert "changes that by 0.0 points" in say_scales(table, "b", cost[:0]) and np.isnan(slowest_to_fastest(cost[:0]))
-    assert "published sizes" not in say_scales(table, "b", cost[:0])
+def test_scenes_without_people_have_no_score(crowd):
+    scores = scene_scores([], crowd[:0], TINY.keypoints)
+    assert np.isnan([scores["AP"], scores["people_per_person"]]).all()
 
 
 def test_published_cost_is_measured_only_if_wanted(tmp_path):

@@ -89,16 +89,12 @@ def annotations_of(source: dict | str | Path, what: str = "annotations") -> Anno
     images, names = {image.id for image in found.images}, found.keypoints
     if not names:
         raise ValueError(f"{name}: expected a category with keypoints, got none; take a person_keypoints file")
-    faults = [
-        f"annotation {row.id}: expected one of the file's images, got {row.image_id}"
-        for row in found.annotations
-        if row.image_id not in images
-    ]
-    faults += [
-        f"annotation {row.id}: expected {3 * len(names)} numbers for keypoints, got {len(row.keypoints)}"
-        for row in found.annotations
-        if row.labelled and len(row.keypoints) != 3 * len(names)
-    ]
+    faults, numbers = [], 3 * len(names)
+    for row in found.annotations:
+        if row.image_id not in images:
+            faults.append(f"annotation {row.id}: expected one of the file's images, got {row.image_id}")
+        if row.labelled and len(row.keypoints) != numbers:
+            faults.append(f"annotation {row.id}: expected {numbers} numbers for keypoints, got {len(row.keypoints)}")
     if not any(row.labelled and any(row.keypoints[2::3]) for row in found.annotations):
         faults.append("expected at least one person with keypoints, got none")
     refuse(name, faults)
@@ -116,11 +112,15 @@ def results_of(source: list | str | Path, row: type[BaseModel] = Pose) -> list:
     return _checked(list[row], source, "results")[1]
 
 
+def source_name(source: Any, otherwise: str) -> str:
+    """What messages call a source: its path, or for content another name."""
+    return str(source) if isinstance(source, str | Path) else otherwise
+
+
 def _checked(schema, source, what):
     """What to call a source in messages, and its content, read if it is a file."""
-    name, content = what, source
+    name, content = source_name(source, what), source
     if isinstance(source, str | Path):
-        name = str(source)
         if not Path(source).is_file():
             raise FileNotFoundError(f"{name}: expected a COCO JSON file with the {what}, got none; check its name")
         content = read_json(Path(source), "write it again")

@@ -3,7 +3,7 @@
 Each function returns a Matplotlib figure and the table of what it shows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,7 +22,7 @@ from studykit.plots.style import (
     show_picture,
     study_grid,
 )
-from studykit.pose.scores.keypoints import Parting, truth_points
+from studykit.pose.scores.keypoints import truth_points
 from studykit.pose.scores.pck import best_to_worst
 from studykit.skeletons import SKELETONS
 from studykit.stills import Still, StillSet
@@ -86,53 +86,42 @@ def draw_scenes(scenes: StillSet, found: np.ndarray) -> Drawn | None:
     return draw_people(pictures, scenes.keypoints, labels=[still.keypoints for still in scenes])
 
 
-def epoch_first(history: pd.DataFrame) -> pd.DataFrame:
-    """A history with its epoch before the other columns."""
+def _draw_losses(ax, history):
+    _draw_curve(ax, history, "loss", label="training", color=VIEW_COLOURS[0])
+    _draw_curve(ax, history, "validation_loss", label="validation", color=VIEW_COLOURS[1], marker="o")
+    ax.set(yscale="log")
+
+
+def _draw_curve(ax, history, name, **looks):
+    known = history.dropna(subset=[name])  # NaN in epochs without validation
+    sns.lineplot(known, x="epoch", y=name, markersize=3.5, markeredgewidth=0, ax=ax, **looks)
+    epoch_axis(ax, history)
+
+
+def draw_training(history: pd.DataFrame, draw_losses: Callable[[Axes, pd.DataFrame], None] = _draw_losses) -> Drawn:
+    """Losses on given axes by `draw_losses`, and PCK@0.2 of the validation people, over the epochs."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.2))
+    draw_losses(left, history)
+    left.set(ylabel="mean squared error")
+    _draw_curve(right, history.eval("percent = 100 * validation_pck"), "percent", color=VIEW_COLOURS[1], marker="o")
+    right.set(ylabel="PCK@0.2, validation people, %", ylim=(0, 100))
+    return fig, _epoch_first(history)
+
+
+def _epoch_first(history):
     return history[["epoch", *history.columns.drop("epoch")]]
 
 
-def draw_training(history: pd.DataFrame) -> Drawn:
-    """Loss on training and validation people, and PCK@0.2 of the validation people, over the epochs."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.2))
-    _draw_losses(left, history)
-    left.set(ylabel="mean squared error")
-    draw_pck(right, history)
-    return fig, epoch_first(history)
-
-
-def _draw_losses(ax: Axes, history: pd.DataFrame) -> None:
-    """Both losses over the epochs, on given axes."""
-    curves = [("loss", "training", None), ("validation_loss", "validation", "o")]
-    for (name, label, marker), colour in zip(curves, VIEW_COLOURS, strict=False):
-        known = history.dropna(subset=[name])  # NaN in epochs without validation
-        sns.lineplot(
-            known, x="epoch", y=name, label=label, color=colour, marker=marker, markersize=3.5, markeredgewidth=0, ax=ax
-        )
-    ax.set(yscale="log")
-    epoch_axis(ax, history)
-
-
-def draw_pck(ax: Axes, history: pd.DataFrame) -> None:
-    """PCK@0.2 of the validation people over the epochs, on given axes."""
-    percent = history.dropna(subset=["validation_pck"]).assign(percent=lambda known: 100 * known.validation_pck)
-    sns.lineplot(
-        percent, x="epoch", y="percent", color=VIEW_COLOURS[1], marker="o", markersize=3.5, markeredgewidth=0, ax=ax
-    )
-    epoch_axis(ax, history)
-    ax.set(ylabel="PCK@0.2, validation people, %", ylim=(0, 100))
-
-
-def draw_overfitting(history: pd.DataFrame, parting: Parting, published_epoch: float = 25) -> Drawn:
+def draw_overfitting(history: pd.DataFrame, best_epoch: float, published_epoch: float = 25) -> Drawn:
     """Training and validation loss of a long run, the epoch that early stopping keeps, and the paper's."""
     fig, ax = plt.subplots(figsize=(TWO_COLUMNS * 0.7, 2.4))
     _draw_losses(ax, history)
-    best = round(parting.best.epoch)
-    ax.axvline(best, color="0.3", linewidth=0.9, label=f"least validation loss, epoch {best}")
+    ax.axvline(round(best_epoch), color="0.3", linewidth=0.9, label=f"least validation loss, epoch {best_epoch:.0f}")
     label = f"where the paper's curves part, epoch {published_epoch:.0f}"
     ax.axvline(published_epoch, color="0.6", linestyle=":", label=label)
     ax.set(ylabel="mean squared error, shares of the crop")
     ax.legend()
-    return fig, epoch_first(history)
+    return fig, _epoch_first(history)
 
 
 def draw_pck_by_joint(tables: dict[str, pd.DataFrame]) -> Drawn:

@@ -11,9 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 
-from studykit.plots.keypoints import Drawn, draw_pck, epoch_first
+from studykit.plots.keypoints import Drawn, draw_training
 from studykit.plots.skeletons import draw_skeleton
 from studykit.plots.style import TWO_COLUMNS, VIEW_COLOURS, epoch_axis, keypoint_colour, picture_grid, show_picture
 from studykit.pose.everybody import find_everybody
@@ -182,46 +181,44 @@ def draw_detected(stills: Sequence[Still], found: Sequence[Found], skeleton: Ske
 
 def draw_networks(networks: dict[str, Network], images: Sequence[np.ndarray], **reading: Any) -> dict[str, Drawn]:
     """A figure `skeletons_<name>` per network, with everybody whom it detects in the same pictures."""
-    return {
-        f"skeletons_{name}": draw_skeletons(
-            [
-                (f"{name}: {len(people)} found", image, people)
-                for image, (people, _) in zip(images, find_everybody(network, images, **reading).found, strict=True)
-            ],
-            network.settings.body,
-        )
-        for name, network in networks.items()
-    }
+    drawn = {}
+    for name, network in networks.items():
+        people = [some for some, _ in find_everybody(network, images, **reading)[0]]
+        titles = [f"{name}: {len(some)} found" for some in people]
+        pictures = list(zip(titles, images, people, strict=True))
+        drawn[f"skeletons_{name}"] = draw_skeletons(pictures, network.settings.body)
+    return drawn
 
 
 def draw_frames(network: Network, frames: Sequence[tuple[str, np.ndarray]], **reading: Any) -> Drawn | None:
     """Titled frames with everybody whom a network detects in them; None without frames."""
-    found = find_everybody(network, [frame for _, frame in frames], **reading).found
+    found, _ = find_everybody(network, [frame for _, frame in frames], **reading)
     pictures = [(title, frame, people) for (title, frame), (people, _) in zip(frames, found, strict=True)]
     return draw_skeletons(pictures, network.settings.body, columns=2)
 
 
 def draw_losses(history: pd.DataFrame) -> Drawn:
     """Loss of both branches after the first and the last stage, and PCK@0.2 of the validation people."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.2))
+    return draw_training(history, _draw_branches)
+
+
+def _draw_branches(ax, history):
     branches, stages = {"maps": "confidence maps", "pafs": "fields"}, {"1": "first", "": "last"}
     curves = {f"{b}{s}_loss": (branches[b], stages[s]) for b in branches for s in stages if f"{b}{s}_loss" in history}
     long = history[["epoch", *curves]].melt("epoch", value_name="loss")
     long["branch"], long["stage"] = zip(*long.variable.map(curves), strict=True)
     looks = {"palette": VIEW_COLOURS[:2], "dashes": {"first": (1, 1.5), "last": ""}, "estimator": None}
-    sns.lineplot(long, x="epoch", y="loss", hue="branch", style="stage", ax=left, **looks)
-    left.set(yscale="log", ylabel="mean squared error")
-    epoch_axis(left, history)
-    draw_pck(right, history)
-    return fig, epoch_first(history)
+    sns.lineplot(long, x="epoch", y="loss", hue="branch", style="stage", ax=ax, **looks)
+    ax.set(yscale="log")
+    epoch_axis(ax, history)
 
 
-def _grey(ax: Axes, image: np.ndarray, title: str) -> None:
+def _grey(ax, image, title):
     show_picture(ax, image.mean(axis=2), title.replace("_", " "), fontsize=6.5, cmap="gray", vmin=0, vmax=255)
     ax.set_axis_off()
 
 
-def _overlay(ax: Axes, values: np.ndarray, stride: float) -> None:
+def _overlay(ax, values, stride):
     """Values on the network's grid as shares of the highest, the higher the less of the picture shows through."""
     rows, columns = values.shape
     extent = (-0.5, columns * stride - 0.5, rows * stride - 0.5, -0.5)

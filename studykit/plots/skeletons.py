@@ -68,7 +68,9 @@ def draw_skeleton(
     ax.scatter(*points[filled].T, c=colours[filled], edgecolors="white", linewidths=0.25, **dots)
     ax.scatter(*points[hollow].T, c="white", edgecolors=colours[hollow], linewidths=0.7, **dots)
     if labels is not None:
-        ax.scatter(*known_places(labels).T, s=(2 * size) ** 2, c=colours, marker="x", linewidths=0.7, zorder=4)
+        labels = known_places(labels)
+        known = np.isfinite(labels).all(axis=1)
+        ax.scatter(*labels[known].T, s=(2 * size) ** 2, c=colours[known], marker="x", linewidths=0.7, zorder=4)
 
 
 def known_places(points: np.ndarray) -> np.ndarray:

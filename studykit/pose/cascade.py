@@ -5,7 +5,6 @@ and tells where in it the joint is.
 """
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,7 @@ from studykit.pose import topdown
 from studykit.pose.examples.augmentation import Augmentation
 from studykit.pose.examples.crops import person_box, uncrop
 from studykit.pose.network import Network, Schedule, family, train
-from studykit.pose.scores.keypoints import shared_pck, shared_scores, truth_points
+from studykit.pose.scores.keypoints import Predictions, shared_scores, truth_points
 from studykit.pose.topdown import network_cost, predict_stills
 from studykit.stills import Still, StillSet, flip, warp, zoom_matrix
 
@@ -65,16 +64,9 @@ class Settings(topdown.Settings):
             still = flip(still, keypoints)
         joint = rng.choice(np.flatnonzero(still.keypoints[:, 2] > 0))
         scale = self.scale(still)
-        drawn = Augmentation(
-            *self.size,
-            scale=(scale / self.zoom, scale * self.zoom),
-            rotation_deg=self.rotation_deg,
-            shift=self.off,
-            centre=keypoints[joint],
-            colour=self.colour,
-            blur_px=self.blur_px,
-            noise=self.noise,
-        )(still, keypoints, rng)
+        place = {"scale": (scale / self.zoom, scale * self.zoom), "shift": self.off, "centre": keypoints[joint]}
+        looks = {"colour": self.colour, "blur_px": self.blur_px, "noise": self.noise}
+        drawn = Augmentation(*self.size, rotation_deg=self.rotation_deg, **place, **looks)(still, keypoints, rng)
         points = drawn.keypoints.copy()
         points[np.arange(len(points)) != joint, 2] = 0
         return replace(drawn, keypoints=points)
@@ -94,9 +86,7 @@ class Settings(topdown.Settings):
         return np.stack(refined)
 
 
-def second_settings(
-    first: topdown.Settings, found: np.ndarray, stills: StillSet, *, size_px: int = 64, share: float = 0.4
-) -> Settings:
+def second_settings(first: topdown.Settings, found: np.ndarray, stills: StillSet, size_px: int = 64) -> Settings:
     """Settings of the second network, from how far the first one errs on the validation people.
 
     Parameters
@@ -107,8 +97,6 @@ def second_settings(
     stills : StillSet
     size_px : int
         Side of the second network's input.
-    share : float
-        See `Settings`.
 
     Returns
     -------
@@ -118,15 +106,15 @@ def second_settings(
     off = []
     for still, points in zip(stills, found, strict=True):
         known = still.keypoints[:, 2] > 0
-        off.append(np.abs(points - still.keypoints)[known, :2] / (share * max(person_box(still)[2:])))
+        off.append(np.abs(points - still.keypoints)[known, :2] / (Settings.share * max(person_box(still)[2:])))
     largest = float(np.clip(np.quantile(np.concatenate(off), 0.9), 0.05, 0.4))
     closer = {"crop_width_px": size_px, "crop_height_px": size_px, "rotation_deg": first.rotation_deg / 2}
     size = {"first_width_px": first.crop_width_px, "first_height_px": first.crop_height_px}
-    return Settings(**asdict(first) | closer | size, share=share, off=largest)
+    return Settings(**asdict(first) | closer | size, off=largest)
 
 
 def train_stages(
-    network: Network, people: dict[str, StillSet], schedule: Schedule, stages: int, *, size_px: int = 64
+    network: Network, people: dict[str, StillSet], schedule: Schedule, stages: int, size_px: int = 64
 ) -> list[Network]:
     """The first network alone, or with a second one, trained beside it for as many steps on twice as large batches.
 
@@ -152,21 +140,19 @@ def train_stages(
     return [network, second]
 
 
-def detect_stages(stages: list[Network], name: str, stills: StillSet) -> dict[str, np.ndarray]:
-    """Keypoints (N, K, 3) of each still's person after each stage: of `name`, and of `name`-stage2; kept."""
-    found = {name: predict_stills(stages[0], stills)}
-    if len(stages) == 1:
-        return found
-    first, second = found[name], stages[1]
-    again = second.kept("refined", [stills, first], lambda: second.settings.refine(second.model, stills, first))
-    return found | {f"{name}-stage2": again}
+def detect_stages(stages: list[Network], name: str, test: StillSet) -> Predictions:
+    """Keypoints of each still's person after each stage: of `name`, and of `name`-stage2; kept.
 
-
-def stage_pck(found: dict[str, np.ndarray], test: StillSet) -> dict[str, pd.DataFrame]:
-    """PCK@0.2 by joint: "pck" of the first stage, "pck_stage2" of the second where there is one."""
-    names = ("pck", "pck_stage2")
-    tables = [shared_pck(points, test, test.keypoints, test.keypoints) for points in found.values()]
-    return dict(zip(names, tables, strict=False))
+    They are also written as `predictions.npz` beside the first stage; see `keypoints.read_predictions`.
+    """
+    found = {name: predict_stills(stages[0], test)}
+    if len(stages) > 1:
+        second, first = stages[1], found[name]
+        refined = second.kept("refined", [test, first], lambda: second.settings.refine(second.model, test, first))
+        found[f"{name}-stage2"] = refined
+    predicted = Predictions(list(test.keypoints), truth_points(test), found)
+    np.savez(stages[0].folder / "predictions.npz", keypoints=test.keypoints, truth=predicted.truth, **found)
+    return predicted
 
 
 def score_stages(
@@ -178,7 +164,7 @@ def score_stages(
     ----------
     stages : list of Network
     found : dict of str to ndarray (N, K, 3)
-        From `detect_stages`.
+        What each of them detected.
     test : StillSet
     heads : ndarray (N,)
         See `keypoints.head_lengths`.
@@ -190,8 +176,3 @@ def score_stages(
         cost = {key: cost.get(key, 0) + runs.get(key, len(names)) * value for key, value in own.items()}
         rows.append({"network": name} | cost | shared_scores(points, test, names, heads=heads))
     return pd.DataFrame(rows)
-
-
-def save_predictions(folder: Path, found: dict[str, np.ndarray], test: StillSet) -> None:
-    """Write `predictions.npz`, which `keypoints.read_predictions` reads."""
-    np.savez(folder / "predictions.npz", keypoints=test.keypoints, truth=truth_points(test), **found)

@@ -4,9 +4,9 @@ Once a question has been answered, no network is loaded for it again.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -41,23 +41,16 @@ def maps_by_scale(
     return {name: (maps, stride) for name, (maps, _, stride) in each.items()}
 
 
-class Everybody(NamedTuple):
-    """Whoever a network detects in some pictures.
+def find_everybody(network: Network, images: Sequence[np.ndarray], **reading: Any) -> tuple[list[Found], float]:
+    """`find_people` in several pictures, kept beside the network.
 
-    Attributes
-    ----------
+    Returns
+    -------
     found : list of (people (P, K, 3), scores (P,))
-        A picture each; see `find_people`.
+        A picture each.
     ms_per_image : float
         Network and reading, median.
     """
-
-    found: list[Found]
-    ms_per_image: float
-
-
-def find_everybody(network: Network, images: Sequence[np.ndarray], **reading: Any) -> Everybody:
-    """`find_people` in several pictures, kept beside the network."""
 
     def find(model: "keras.Model") -> tuple:
         found, times = [], []
@@ -67,7 +60,7 @@ def find_everybody(network: Network, images: Sequence[np.ndarray], **reading: An
             times.append(time.perf_counter() - start)
         return found, 1000 * float(np.median(times)) if times else float("nan")
 
-    return Everybody(*_ask(network, "people", [images, reading], find))
+    return _ask(network, "people", [images, reading], find)
 
 
 def find_singles(network: Network, stills: StillSet, **reading: Any) -> np.ndarray:
@@ -80,15 +73,10 @@ def find_singles(network: Network, stills: StillSet, **reading: Any) -> np.ndarr
     return _ask(network, "singles", [images, reading], find)
 
 
-def _ask(network: Network, name: str, asked: list, answer: "Callable[[keras.Model], Any]") -> Any:
+def _ask(network, name, asked, answer):
     """What a network's last stage answers, kept beside the network."""
     key = fingerprint(asked)
     return network.kept(f"{name}-{key[:12]}", key, lambda: answer(last_stage(network.model)))
-
-
-def save_predictions(network: Network, points: np.ndarray) -> None:
-    """Write `predictions.npz`: keypoints (names) and points (N, K, 3)."""
-    np.savez(network.folder / "predictions.npz", keypoints=network.settings.keypoints, points=points)
 
 
 def scene_images(scenes: StillSet) -> list[np.ndarray]:
@@ -108,38 +96,6 @@ def first_memory_mb(settings: Settings, image: np.ndarray, folder: Path) -> floa
     return kept(folder / ".memory.npz", [settings, image, network_code("pose/everybody")], measure)
 
 
-def network_cost(network: Network, memory_mb: float) -> dict[str, float]:
-    """Parameters, multiply-adds, seconds of training, ms and memory for one picture; kept beside the network."""
-    cost = network.kept("cost", [], lambda: _measure(network.model, network.settings.size_px))
-    return {
-        "parameters": network.parameters,
-        "multiply_adds": cost["multiply_adds"],
-        "training_s": network.seconds,
-        "ms_per_image": cost["ms_per_image"],
-        "memory_mb": memory_mb,
-    }
-
-
-def say_cost(network: Network, cost: dict[str, float], batch_size: int) -> str:
-    """What was trained, at which cost, in words; `cost` from `network_cost`."""
-    settings, history = network.settings, network.history
-    return (
-        f"{settings.backbone} at {settings.width:g} of its width, {cost['parameters'] / 1e6:.2f} million parameters, "
-        f"{cost['multiply_adds'] / 1e9:.2f} G multiply-adds per picture of {settings.size_px} px; "
-        f"{history.step.iloc[-1]} steps of {batch_size}, {history.epoch.iloc[-1]:.0f} epochs, {network.seconds:.0f} s."
-    )
-
-
-def _measure(model: "keras.Model", size_px: int, **options: int) -> dict[str, float]:
-    from studykit.models.cost import ms_per_image, multiply_adds
-
-    shape = (size_px, size_px, 3)
-    return {
-        "multiply_adds": multiply_adds(model, shape),
-        "ms_per_image": ms_per_image(last_stage(model), shape, **options),
-    }
-
-
 def published_cost(folder: Path, measured: bool = True) -> pd.DataFrame:
     """What untrained networks of the published size cost for a picture of 368 px; kept in a folder.
 
@@ -155,21 +111,20 @@ def published_cost(folder: Path, measured: bool = True) -> pd.DataFrame:
         backbone, parameters, multiply_adds, ms_per_image, memory_mb.
     """
 
-    def measure(backbone: str) -> dict[str, Any]:
-        from studykit.models.cost import count_parameters, memory_mb
+    def measure(backbone: str) -> tuple:
+        from studykit.models.cost import count_parameters, memory_mb, ms_per_image, multiply_adds
 
-        model = last_stage(Settings(backbone=backbone).build())
-        memory = memory_mb(lambda: model.predict_on_batch(np.zeros((1, 368, 368, 3), np.uint8)))
-        parameters = {"parameters": count_parameters(model)}
-        return {"backbone": backbone} | parameters | _measure(model, 368, repeats=2) | {"memory_mb": memory}
+        model, shape = last_stage(Settings(backbone=backbone).build()), (368, 368, 3)
+        memory = memory_mb(lambda: model.predict_on_batch(np.zeros((1, *shape), np.uint8)))
+        work = count_parameters(model), multiply_adds(model, shape)
+        return backbone, *work, ms_per_image(model, shape, repeats=2), memory
+
+    def both() -> pd.DataFrame:
+        return pd.DataFrame([measure("mobilenet"), measure("vgg19")], columns=columns)
 
     columns = ["backbone", "parameters", "multiply_adds", "ms_per_image", "memory_mb"]
     if not measured:
-        return pd.DataFrame(columns=columns)
-
-    def both() -> pd.DataFrame:
-        return pd.DataFrame([measure("mobilenet"), measure("vgg19")])[columns]
-
+        return pd.DataFrame(columns=columns, dtype=float)
     return kept(folder / ".published_cost.npz", [network_code("pose/everybody")], both)
 
 
@@ -184,7 +139,6 @@ def compare_scales(
     singles: StillSet,
     crowd: StillSet,
     scales: Sequence[float],
-    *,
     box_size: float = 0,
     threshold: float = 0.1,
 ) -> pd.DataFrame:
@@ -209,18 +163,17 @@ def compare_scales(
     rows = []
     for name, network in networks.items():
         settings = network.settings
-        about = {"network": name, "backbone": settings.backbone, "skeleton": settings.skeleton}
-        about |= {"epochs": network.history.epoch.iloc[-1], "parameters": network.parameters}
-        about |= {"memory_mb": pd.read_csv(network.folder / "scores.csv").memory_mb[0]}
+        about = [name, settings.backbone, settings.skeleton, network.history.epoch.iloc[-1], network.parameters]
+        about.append(pd.read_csv(network.folder / "scores.csv").memory_mb[0])
         for some in dict.fromkeys([(1.0,), tuple(scales)]):
             found, ms = find_everybody(network, images, box_size=box_size, scales=some, threshold=threshold)
             alone = find_singles(network, singles, box_size=box_size, scales=some)
-            single = single_scores(alone, found[: len(singles)], singles, settings.keypoints)
-            scene = scene_scores(found[len(singles) :], crowd, settings.keypoints)
-            scores = {"pck": single["pck"], "pck_grouped": single["pck_grouped"], "ap": scene["AP"]}
-            scores |= {"people_per_person": scene["people_per_person"], "ms_per_image": ms}
-            rows.append(about | {"scales": " ".join(f"{scale:g}" for scale in some)} | scores)
-    return pd.DataFrame(rows)
+            one = single_scores(alone, found[: len(singles)], singles, settings.keypoints)
+            several = scene_scores(found[len(singles) :], crowd, settings.keypoints)
+            scores = one["pck"], one["pck_grouped"], several["AP"], several["people_per_person"], ms
+            rows.append((*about, " ".join(f"{scale:g}" for scale in some), *scores))
+    columns = "network backbone skeleton epochs parameters memory_mb scales pck pck_grouped ap people_per_person"
+    return pd.DataFrame(rows, columns=[*columns.split(), "ms_per_image"])
 
 
 def first_scenes(crowd: StillSet, most: int) -> StillSet:

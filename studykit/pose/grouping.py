@@ -57,11 +57,8 @@ def connect(peaks, fields, limbs, *, stride=8, samples=10, threshold=0.05, share
         values = score[start : start + ends.size].reshape(ends.shape)
         start += ends.size
         rows, columns = linear_sum_assignment(-values) if matching == "optimal" else _greedy(values)
-        keep = values[rows, columns] > 0
-        rows, columns = rows[keep], columns[keep]
-        found.append(
-            np.column_stack([np.full(len(rows), n), ends[rows, columns], others[rows, columns], values[rows, columns]])
-        )
+        ends, others, values = (grid[rows, columns] for grid in (ends, others, values))
+        found.append(np.column_stack([np.full(len(rows), n), ends, others, values])[values > 0])
     return np.concatenate(found)
 
 
@@ -147,7 +144,7 @@ def assemble(peaks, connections, keypoints, *, least_parts=4, least_score=0.2):
     return people, np.array([totals[p] for p in kept])
 
 
-def group(maps, fields, limbs, *, stride=8, threshold=0.1, smooth_px=3.0, matching="optimal", least_parts=4):
+def group(maps, fields, limbs, *, stride=8, threshold=0.1, smooth_px=3.0, matching="optimal"):
     """People in a picture's maps: `peaks.local_peaks`, `connect` and `assemble` in turn.
 
     Parameters
@@ -156,7 +153,7 @@ def group(maps, fields, limbs, *, stride=8, threshold=0.1, smooth_px=3.0, matchi
         The last is the background's and not used.
     fields : ndarray (h, w, 2 L)
     limbs : sequence of (int, int)
-    stride, threshold, smooth_px, matching, least_parts
+    stride, threshold, smooth_px, matching
         See there.
 
     Returns
@@ -165,7 +162,7 @@ def group(maps, fields, limbs, *, stride=8, threshold=0.1, smooth_px=3.0, matchi
     """
     peaks = local_peaks(maps[..., :-1], stride=stride, threshold=threshold, smooth_px=smooth_px)
     connections = connect(peaks, fields, limbs, stride=stride, matching=matching)
-    return assemble(peaks, connections, maps.shape[2] - 1, least_parts=least_parts)
+    return assemble(peaks, connections, maps.shape[2] - 1)
 
 
 def limb_numbers(skeleton):

@@ -95,17 +95,9 @@ class Settings(Family, CropSettings):
         """The network, its weights drawn from Keras's seed, or the backbone's from `weights`."""
         from studykit.models.openpose import openpose
 
-        return openpose(
-            len(self.keypoints),
-            len(self.limbs),
-            self.backbone,
-            width=self.width,
-            features=self.features,
-            stages=self.stages or None,
-            normalise_all=self.normalise_all,
-            batch_momentum=self.batch_momentum,
-            weights=weights,
-        )
+        options = {name: getattr(self, name) for name in ("width", "features", "normalise_all", "batch_momentum")}
+        options |= {"stages": self.stages or None, "weights": weights}
+        return openpose(len(self.keypoints), len(self.limbs), self.backbone, **options)
 
     def _every_stage(self, values: dict[str, Any]) -> dict[str, Any]:
         """What holds for "maps" and "pafs", for the outputs of the stages before the last one, too."""
@@ -133,12 +125,10 @@ class Settings(Family, CropSettings):
         """Pictures of the examples' size, as from `pictures`, as the network's inputs and targets, by output."""
         return np.stack([still.image for still in stills]), self._every_stage(self.targets(stills))
 
-    def decode(
-        self, maps: np.ndarray, fields: np.ndarray, stride: float, threshold: float = 0.1, matching: str = "optimal"
-    ) -> Found:
+    def decode(self, maps: np.ndarray, fields: np.ndarray, stride: float, threshold: float = 0.1) -> Found:
         """Everybody in the maps of one picture; see `grouping.group`."""
-        options = {"smooth_px": SMOOTH_PX * stride / STRIDE, "threshold": threshold, "matching": matching}
-        return group(maps, fields, self.limbs, stride=stride, **options)
+        smooth_px = SMOOTH_PX * stride / STRIDE
+        return group(maps, fields, self.limbs, stride=stride, smooth_px=smooth_px, threshold=threshold)
 
     def look(self, model: "keras.Model", sets: dict[str, StillSet]) -> dict[str, float]:
         """Loss of the last stage on the validation people, one per picture, and PCK@0.2 as `find_one` reads them.
@@ -154,10 +144,8 @@ class Settings(Family, CropSettings):
         targets = self.targets(crops)
         loss = sum(float(np.mean((outputs[name] - targets[name]) ** 2)) for name in outputs)
         points = np.stack([find_one(last, self, still.image) for still in stills])
-        return {
-            "validation_loss": loss,
-            "validation_pck": float(shared_pck(points, stills, self.keypoints).pck.iloc[-1]),
-        }
+        correct = shared_pck(points, stills, self.keypoints).pck.iloc[-1]
+        return {"validation_loss": loss, "validation_pck": float(correct)}
 
 
 @lru_cache(maxsize=4)  # compiled once
@@ -199,12 +187,11 @@ def pictures(*sets: StillSet, keypoints: Sequence[str], lacking: bool = False) -
     sets = [with_skeleton(stills, keypoints, lacking=lacking) for stills in sets]
     groups = [[stills[n] for n in numbers] for stills in sets for numbers in stills.by_scene()]
     most = max(map(len, groups))
-    return StillSet(
-        [_together(people, most) for people in groups], [f"{k}#{n}" for n in range(most) for k in keypoints]
-    )
+    names = [f"{name}#{n}" for n in range(most) for name in keypoints]
+    return StillSet([_together(people, most) for people in groups], names)
 
 
-def _together(people: list, most: int) -> Any:
+def _together(people, most):
     """One still for the people of one picture."""
     points = np.zeros((most, *people[0].keypoints.shape), np.float32)
     points[: len(people)] = [person.keypoints for person in people]
@@ -221,7 +208,7 @@ def say_unlabelled(stills: StillSet, keypoints: Sequence[str]) -> str:
 
 
 def multi_scale_maps(
-    model: "keras.Model", image: np.ndarray, *, box_size: float = 368, scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0)
+    model: "keras.Model", image: np.ndarray, box_size: float = 368, scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0)
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Mean of a network's maps of one picture at several scales (paper 000, section 4: scale search).
 
@@ -254,16 +241,15 @@ def multi_scale_maps(
         found = model.predict_on_batch(seen[None])
         found = np.concatenate([np.asarray(found["maps"])[0], np.asarray(found["pafs"])[0]], axis=-1)
         if zoom != max(zooms):
-            down, right = (
-                _between(n, m, zoom / max(zooms)) for n, m in zip((rows, columns), found.shape, strict=False)
-            )
+            ratio = zoom / max(zooms)
+            down, right = _between(rows, found.shape[0], ratio), _between(columns, found.shape[1], ratio)
             found = np.einsum("rh,hwk,cw->rck", down, found, right, optimize=True)
         total = found if total is None else total + found
     maps, fields = np.split(total / len(zooms), [model.output["maps"].shape[-1]], axis=-1)
     return maps, fields, STRIDE / max(zooms)
 
 
-def _between(cells: int, source_cells: int, ratio: float) -> np.ndarray:
+def _between(cells, source_cells, ratio):
     """Matrix (cells, source_cells) that interpolates a line of cells, each `ratio` source cells wide."""
     at = ((np.arange(cells) + 0.5) * ratio - 0.5).astype(np.float32)
     rows, columns = np.meshgrid(at, np.arange(source_cells, dtype=np.float32), indexing="ij")
@@ -272,14 +258,7 @@ def _between(cells: int, source_cells: int, ratio: float) -> np.ndarray:
 
 
 def find_people(
-    model: "keras.Model",
-    settings: Settings,
-    image: np.ndarray,
-    *,
-    box_size: float | None = None,
-    scales: Sequence[float] = (1.0,),
-    threshold: float = 0.1,
-    matching: str = "optimal",
+    model: "keras.Model", settings: Settings, image: np.ndarray, *, threshold: float = 0.1, **scaled: Any
 ) -> Found:
     """Everybody in a picture.
 
@@ -289,11 +268,10 @@ def find_people(
         As from `models.openpose.final_maps`.
     settings : Settings
     image : ndarray (H, W, 3) uint8
-    box_size : float, optional
-        As in `multi_scale_maps`; the settings' if not given or 0.
-    scales : sequence of float
-    threshold, matching
+    threshold : float
         See `grouping.group`.
+    **scaled
+        box_size (0: the settings') and scales (1 alone if not given), as in `multi_scale_maps`.
 
     Returns
     -------
@@ -301,23 +279,15 @@ def find_people(
         x, y in px of the picture and score; NaN, NaN, 0 where a keypoint was not detected. The surest person first.
     scores : ndarray (P,)
     """
-    maps, fields, stride = multi_scale_maps(model, image, box_size=box_size or settings.box_px, scales=scales)
-    return settings.decode(maps, fields, stride, threshold, matching)
+    return settings.decode(*_maps(model, settings, image, **scaled), threshold)
 
 
-def find_one(
-    model: "keras.Model",
-    settings: Settings,
-    image: np.ndarray,
-    *,
-    box_size: float | None = None,
-    scales: Sequence[float] = (1.0,),
-) -> np.ndarray:
+def find_one(model: "keras.Model", settings: Settings, image: np.ndarray, **scaled: Any) -> np.ndarray:
     """The person of a picture that is known to hold one: the highest peak of each confidence map, without grouping.
 
     Parameters
     ----------
-    model, settings, image, box_size, scales
+    model, settings, image, **scaled
         As in `find_people`.
 
     Returns
@@ -325,5 +295,9 @@ def find_one(
     ndarray (K, 3)
         x, y in px of the picture and height of the peak.
     """
-    maps, _, stride = multi_scale_maps(model, image, box_size=box_size or settings.box_px, scales=scales)
+    maps, _, stride = _maps(model, settings, image, **scaled)
     return highest_peaks(maps[None, ..., :-1], stride=stride)[0]
+
+
+def _maps(model, settings, image, box_size=0, scales=(1.0,)):
+    return multi_scale_maps(model, image, box_size or settings.box_px, scales)

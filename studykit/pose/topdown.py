@@ -4,9 +4,11 @@ A person's box is cropped from the picture; what the network gives for the crop 
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,15 +19,7 @@ from studykit.pose.codecs import coordinates, heatmaps
 from studykit.pose.codecs.peaks import METHODS
 from studykit.pose.examples.crops import CropSettings, uncrop
 from studykit.pose.network import Family, Network, family, stills_digest
-from studykit.pose.scores.coco import (
-    coco_names,
-    coco_results,
-    coco_scores,
-    coco_truth,
-    detected_stills,
-    image_ids,
-    read_detections,
-)
+from studykit.pose.scores import coco
 from studykit.pose.scores.keypoints import shared_scores
 from studykit.pose.scores.pck import pck, torso_length_px
 from studykit.skeletons import SKELETONS, flip_order
@@ -103,10 +97,7 @@ class Settings(Family, CropSettings):
         from studykit.models.vit import vit
 
         count, width, large = len(self.keypoints), self.width, min(self.size) >= 192
-        common = {
-            "batch_momentum": self.batch_momentum,
-            "input_shape": (self.crop_height_px, self.crop_width_px, 3),
-        }
+        common = {"batch_momentum": self.batch_momentum, "input_shape": (*self.size[::-1], 3)}
         if self.model == "regression_cnn":
             widths = tuple(width * factor for factor in (1, 2, 4, 8, 8))
             return regression_cnn(count, widths=widths, hidden=self.head_width, dropout=self.dropout, **common)
@@ -168,11 +159,9 @@ class Settings(Family, CropSettings):
         ndarray (N, K, 3)
             x, y in px of the crop, and confidence; coordinates come without one: 1.
         """
-        order = flip_order(self.keypoints)
-        found = self._last(model, images)
-        mirrored = self._last(model, images[:, :, ::-1]) if flip_test else None
+        found, codec = self._last(model, images), heatmaps if self.heatmaps else coordinates
         if flip_test:
-            found = (heatmaps if self.heatmaps else coordinates).merge_flipped(found, mirrored, order)
+            found = codec.merge_flipped(found, self._last(model, images[:, :, ::-1]), flip_order(self.keypoints))
         return self.decode(found, method)
 
     def _last(self, model: "keras.Model", images: np.ndarray) -> np.ndarray:
@@ -216,9 +205,8 @@ def single_people(sets: dict[str, StillSet], keypoints: tuple[str, ...], most: i
 
 def in_memory(stills: StillSet) -> StillSet:
     """The stills without masks, their pictures read once."""
-    return StillSet(
-        [replace(still, mask=None) for still in stills], stills.keypoints, stills.participants, stills.scenes
-    )
+    made = [replace(still, mask=None) for still in stills]
+    return StillSet(made, stills.keypoints, stills.participants, stills.scenes)
 
 
 def first_examples(settings: Any, stills: StillSet, schedule: Any, count: int = 4) -> list:
@@ -251,7 +239,7 @@ def predict_stills(
         found = [np.zeros((0, len(settings.keypoints), 3))]
         for start in range(0, len(stills), batch_size):
             some = [settings.crop(stills[n]) for n in range(start, min(start + batch_size, len(stills)))]
-            images = np.zeros((batch_size, settings.crop_height_px, settings.crop_width_px, 3), np.uint8)
+            images = np.zeros((batch_size, *settings.size[::-1], 3), np.uint8)
             images[: len(some)] = [still.image for still, _ in some]
             points = settings.predict(network.model, images, flip_test, method)[: len(some)]
             found.append(uncrop(points, np.stack([matrix for _, matrix in some])))
@@ -270,31 +258,42 @@ def compare_readings(network: Network, stills: StillSet) -> pd.DataFrame:
         method (see `peaks.highest_peaks`), flip_test, pck, mse, AP.
     """
     rows = []
-    for method in METHODS:
-        for flip_test in (False, True):
-            found = predict_stills(network, stills, flip_test=flip_test, method=method)
-            scores = shared_scores(found, stills, network.settings.keypoints)
-            rows.append({"method": method, "flip_test": flip_test} | {k: scores[k] for k in ("pck", "mse", "AP")})
-    return pd.DataFrame(rows)
+    for method, flip_test in product(METHODS, (False, True)):
+        found = predict_stills(network, stills, flip_test=flip_test, method=method)
+        scores = shared_scores(found, stills, network.settings.keypoints)
+        rows.append({"method": method, "flip_test": flip_test} | scores)
+    return pd.DataFrame(rows)[["method", "flip_test", "pck", "mse", "AP"]]
 
 
-def network_cost(network: Network, batch_size: int = 1) -> dict[str, float]:
-    """Parameters, multiply-adds per crop, seconds of training and ms per crop; kept beside the network."""
+def network_cost(
+    network: Network, batch_size: int = 1, part: "Callable[[keras.Model], keras.Model] | None" = None
+) -> dict[str, float]:
+    """What a network of any family costs; kept beside it.
 
-    def measure() -> dict[str, float]:
+    Parameters
+    ----------
+    network : Network
+        With a `size`, px, in its settings.
+    batch_size : int
+        Pictures at once while time is measured.
+    part : callable, optional
+        Gives the part of the model that is timed, such as `openpose.last_stage`.
+
+    Returns
+    -------
+    dict
+        parameters, multiply_adds (of one picture), training_s and ms_per_image.
+    """
+
+    def measure() -> tuple[int, float]:
         from studykit.models.cost import ms_per_image, multiply_adds
 
-        width, height = network.settings.size
-        ms = ms_per_image(network.model, (height, width, 3), batch_size=batch_size)
-        return {"multiply_adds": multiply_adds(network.model), "ms_per_image": ms}
+        shape, timed = (*network.settings.size[::-1], 3), part(network.model) if part else network.model
+        return multiply_adds(network.model, shape), ms_per_image(timed, shape, batch_size=batch_size)
 
-    cost = network.kept("cost", [batch_size], measure)
-    return {
-        "parameters": network.parameters,
-        "multiply_adds": cost["multiply_adds"],
-        "training_s": network.seconds,
-        "ms_per_image": cost["ms_per_image"],
-    }
+    work, ms = network.kept("cost", [batch_size], measure)
+    about = {"parameters": network.parameters, "multiply_adds": work}
+    return about | {"training_s": network.seconds, "ms_per_image": ms}
 
 
 def paper_layers(folder: Path) -> pd.DataFrame:
@@ -309,38 +308,10 @@ def paper_layers(folder: Path) -> pd.DataFrame:
     return kept(folder / ".paper_layers.npz", code_digest("models"), layers)
 
 
-def say_training(network: Network, batch_size: int) -> str:
-    """What was trained, at which cost, in words."""
-    settings, history, cost = network.settings, network.history, network_cost(network)
-    backbone = f" on {settings.backbone}" if settings.model == "simple_baseline" else ""
-    return (
-        f"{settings.model}{backbone}: {cost['parameters'] / 1e6:.2f} million parameters, "
-        f"{cost['multiply_adds'] / 1e9:.2f} G multiply-adds per crop of {settings.crop_width_px} x "
-        f"{settings.crop_height_px} px, {history.step.iloc[-1]} steps of {batch_size}, {history.epoch.iloc[-1]:.0f} "
-        f"epochs, {network.seconds:.0f} s."
-    )
-
-
-class Scenes(NamedTuple):
-    """What a network detects in scenes of several people, cropped by their boxes.
-
-    Attributes
-    ----------
-    table : pandas.DataFrame or None
-        `coco.COCO_FIGURES`, one row; None without scenes.
-    pictures : list of (title, image, points (K, 3))
-        Of the first four people.
-    keypoints : tuple of str
-        Those that COCO defines.
-    """
-
-    table: pd.DataFrame | None
-    pictures: list
-    keypoints: tuple[str, ...]
-
-
-def score_scenes(network: Network, scenes: StillSet, detections: str = "") -> Scenes:
-    """Scores of people in scenes; writes COCO's `results.json` and `truth.json` beside the network.
+def score_scenes(
+    network: Network, scenes: StillSet, detections: str = ""
+) -> tuple[pd.DataFrame | None, list[tuple[str, np.ndarray, np.ndarray]], tuple[str, ...]]:
+    """Scores of people in scenes, cropped by their boxes; writes `results.json` and `truth.json` beside the network.
 
     Parameters
     ----------
@@ -349,20 +320,26 @@ def score_scenes(network: Network, scenes: StillSet, detections: str = "") -> Sc
         One still per person; may be empty.
     detections : path-like
         Boxes of people, a COCO results file; "": those of the ground truth.
+
+    Returns
+    -------
+    table : pandas.DataFrame or None
+        `coco.COCO_FIGURES`, one row; None without scenes.
+    pictures : list of (title, image, points (K, 3))
+        Of the first four people.
+    keypoints : tuple of str
+        Those that COCO defines.
     """
     names = network.settings.keypoints
-    scenes, wanted = in_memory(with_skeleton(scenes, names)), coco_names(names)
-    if not len(scenes):
-        return Scenes(None, [], wanted)
-    truth = coco_truth(scenes, wanted)
-    boxed, images, scores = scenes, image_ids(scenes), np.ones(len(scenes))
+    boxed, wanted = in_memory(with_skeleton(scenes, names)), coco.coco_names(names)
+    if not len(boxed):
+        return None, [], wanted
+    truth, images, scores = coco.coco_truth(boxed, wanted), coco.image_ids(boxed), np.ones(len(boxed))
     if detections:
-        boxed, images, scores = detected_stills(scenes, read_detections(resolve(detections), truth))
+        boxed, images, scores = coco.detected_stills(boxed, coco.read_detections(resolve(detections), truth))
     people = predict_stills(network, boxed)[:, [names.index(name) for name in wanted]]
-    results = coco_results(images, people, scores * people[..., 2].mean(axis=1), network.folder / "results.json")
+    results = coco.coco_results(images, people, scores * people[..., 2].mean(axis=1), network.folder / "results.json")
     write_text(network.folder / "truth.json", json.dumps(truth))
-    pictures = [
-        (f"{still.scene}, one of its people", still.image, points)
-        for still, points in zip(boxed[:4], people[:4], strict=True)
-    ]
-    return Scenes(pd.DataFrame([coco_scores(truth, results)]), pictures, wanted)
+    shown = zip(boxed[:4], people[:4], strict=True)
+    pictures = [(f"{still.scene}, one of its people", still.image, points) for still, points in shown]
+    return pd.DataFrame([coco.coco_scores(truth, results)]), pictures, wanted

@@ -4,13 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from studykit.files import refuse, write_text
-from studykit.formats.coco_json import Annotations, Detection, annotations_of, results_of
+from studykit.formats.coco_json import Detection, annotations_of, results_of, source_name
 from studykit.notebook import require
 from studykit.skeletons import SKELETONS, Skeleton
 from studykit.stills import StillSet, known_box, with_skeleton
@@ -46,18 +45,10 @@ def coco_truth(stills: StillSet, keypoints: Sequence[str] = _COCO17) -> dict[str
         points = np.where(still.keypoints[:, 2:] > 0, still.keypoints, 0)
         box = still.box or known_box(points) or (0, 0, 0, 0)
         area = box[2] * box[3] if still.mask is None else still.mask.sum()
-        annotations.append(
-            {
-                "id": number + 1,
-                "image_id": image,
-                "category_id": 1,
-                "iscrowd": 0,
-                "bbox": [float(v) for v in box],
-                "area": float(area),
-                "num_keypoints": int((points[:, 2] > 0).sum()),
-                "keypoints": points.ravel().tolist(),
-            }
-        )
+        about = {"id": number + 1, "image_id": image, "category_id": 1, "iscrowd": 0}
+        about |= {"bbox": [float(v) for v in box], "area": float(area)}
+        labels = {"num_keypoints": int((points[:, 2] > 0).sum()), "keypoints": points.ravel().tolist()}
+        annotations.append(about | labels)
     categories = [{"id": 1, "name": "person", "keypoints": list(keypoints)}]
     return {"images": list(images.values()), "annotations": annotations, "categories": categories}
 
@@ -90,18 +81,12 @@ def coco_results(
     """
     points = np.asarray(points, float).reshape(len(image_ids), -1, np.shape(points)[-1])
     if not np.isfinite(points[..., :2]).all():
-        raise ValueError(
-            "expected a place for every keypoint of a found person, got NaN; put a guess where none is found"
-        )
-    rows = [
-        {
-            "image_id": int(image),
-            "category_id": 1,
-            "keypoints": np.column_stack([person[:, :2], np.ones(len(person))]).ravel().tolist(),
-            "score": float(score),
-        }
-        for image, person, score in zip(image_ids, points, scores, strict=True)
-    ]
+        fault = "expected a place for every keypoint of a found person, got NaN; put a guess where none is found"
+        raise ValueError(fault)
+    rows = []
+    for image, person, score in zip(image_ids, points, scores, strict=True):
+        placed = np.column_stack([person[:, :2], np.ones(len(person))]).ravel().tolist()
+        rows.append({"image_id": int(image), "category_id": 1, "keypoints": placed, "score": float(score)})
     if path is not None:
         write_text(path, json.dumps(rows) + "\n")
     return rows
@@ -146,12 +131,16 @@ def precision_curves(truth: dict | str | Path, results: list[dict] | str | Path)
     return pd.DataFrame({"oks": oks.ravel(), "recall": recall.ravel(), "precision": precision.ravel()})
 
 
-def _evaluate(truth: Any, results: Any) -> Any:
+def _evaluate(truth, results):
     from faster_coco_eval import COCO, COCOeval_faster
 
     known, found = annotations_of(truth), results_of(results)
-    _refuse_unscorable(_name(truth, "annotations"), known)
-    refuse(_name(results, "results"), _strange(found, known, 3 * len(known.keypoints)))
+    _refuse_unscorable(source_name(truth, "annotations"), known)
+    numbers, faults = 3 * len(known.keypoints), _unknown_images(found, known)
+    for n, row in enumerate(found):
+        if len(row.keypoints) != numbers:
+            faults.append(f"row {n}: expected {numbers} numbers for keypoints, got {len(row.keypoints)}")
+    refuse(source_name(results, "results"), faults)
     sigmas = Skeleton("", known.keypoints, ()).sigmas
     known = COCO(known.model_dump())
     found = known.loadRes([row.model_dump() for row in found])
@@ -162,43 +151,24 @@ def _evaluate(truth: Any, results: Any) -> Any:
     return evaluation
 
 
-def _name(source: Any, otherwise: str) -> str:
-    return str(source) if isinstance(source, str | Path) else otherwise
-
-
-def _refuse_unscorable(name: str, truth: Annotations) -> None:
-    names = truth.keypoints
-    if np.isnan(Skeleton("", names, ()).sigmas).any():
-        raise ValueError(
-            f"{name}: expected keypoints that COCO has constants for ({', '.join(_COCO17)}), got {', '.join(names)}"
-        )
-    people = [row for row in truth.annotations if row.labelled]
-    faults = [
-        f"annotation {row.id}: expected the number of its known keypoints (num_keypoints), got none"
-        for row in people
-        if row.num_keypoints is None
-    ]
-    faults += [
-        f"annotation {row.id}: expected an area above 0 px, got {row.area}; OKS is undefined without it"
-        for row in people
-        if not (row.area or 0) > 0
-    ]
+def _refuse_unscorable(name, truth):
+    if np.isnan(Skeleton("", truth.keypoints, ()).sigmas).any():
+        wanted, got = ", ".join(_COCO17), ", ".join(truth.keypoints)
+        raise ValueError(f"{name}: expected keypoints that COCO has constants for ({wanted}), got {got}")
+    faults = []
+    for row in filter(lambda row: row.labelled, truth.annotations):
+        if row.num_keypoints is None:
+            faults.append(f"annotation {row.id}: expected the number of its known keypoints (num_keypoints), got none")
+        if not (row.area or 0) > 0:
+            faults.append(
+                f"annotation {row.id}: expected an area above 0 px, got {row.area}; OKS is undefined without it"
+            )
     refuse(name, faults)
 
 
-def _strange(rows: list, truth: Annotations, numbers: int | None = None) -> list[str]:
-    """Faults of results: unknown images, another number of numbers for keypoints."""
-    images = {image.id for image in truth.images}
-    faults = [
-        f"row {n}: expected an image of the truth, got {row.image_id}"
-        for n, row in enumerate(rows)
-        if row.image_id not in images
-    ]
-    return faults + [
-        f"row {n}: expected {numbers} numbers for keypoints, got {len(row.keypoints)}"
-        for n, row in enumerate(rows)
-        if numbers and len(row.keypoints) != numbers
-    ]
+def _unknown_images(rows, truth):
+    images, wanted = {image.id for image in truth.images}, "expected an image of the truth"
+    return [f"row {n}: {wanted}, got {row.image_id}" for n, row in enumerate(rows) if row.image_id not in images]
 
 
 def read_detections(path: str | Path, truth: dict) -> list[tuple[int, tuple[float, ...], float]]:
@@ -222,7 +192,7 @@ def read_detections(path: str | Path, truth: dict) -> list[tuple[int, tuple[floa
     """
     path = require(path, made_by="of a person detector")
     rows = results_of(path, Detection)
-    refuse(str(path), _strange(rows, annotations_of(truth)))
+    refuse(str(path), _unknown_images(rows, annotations_of(truth)))
     return [(row.image_id, row.bbox, row.score) for row in rows if row.category_id == 1]
 
 
@@ -243,8 +213,6 @@ def detected_stills(stills: StillSet, detections: list) -> tuple[StillSet, np.nd
     shown = [stills[people[0]] for people in stills.by_scene()]
     unknown = np.zeros((len(stills.keypoints), 3), np.float32)
     images, boxes, scores = zip(*detections, strict=True) if detections else ((), (), ())
-    made = [
-        replace(shown[image - 1], keypoints=unknown, mask=None, box=box, participant="")
-        for image, box in zip(images, boxes, strict=True)
-    ]
+    blank = {"keypoints": unknown, "mask": None, "participant": ""}
+    made = [replace(shown[image - 1], box=box, **blank) for image, box in zip(images, boxes, strict=True)]
     return StillSet(made, stills.keypoints), np.array(images, int), np.array(scores, float)

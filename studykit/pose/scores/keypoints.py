@@ -14,18 +14,11 @@ from studykit.skeletons import SKELETONS, convert
 from studykit.stills import StillSet, with_skeleton
 
 SHARED = SKELETONS["coco17"].keypoints[5:]  # shoulders, elbows, wrists, hips, knees, ankles
-COMPARED = {  # columns in which networks are compared, and what a page calls them
-    "network": "network",
-    "parameters": "parameters, M",
-    "multiply_adds": "mult.-adds, M",
-    "training_s": "training, s",
-    "ms_per_image": "ms",
-    "pck": "PCK",
-    "pckh": "PCKh",
-    "mse": "1000 MSE",
-    "AP": "AP",
-    "AR": "AR",
-}
+# Columns in which networks are compared, and what a page calls them.
+COMPARED = {"network": "network", "parameters": "parameters, M", "multiply_adds": "mult.-adds, M"}
+COMPARED |= {"training_s": "training, s", "ms_per_image": "ms", "pck": "PCK", "pckh": "PCKh"}
+COMPARED |= {"mse": "1000 MSE", "AP": "AP", "AR": "AR"}
+APART = 1.2  # validation loss over training loss; two curves that differ by a fifth visibly part
 
 
 def truth_points(stills: StillSet) -> np.ndarray:
@@ -116,30 +109,6 @@ def in_short(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**scaled)[list(COMPARED)].rename(columns=COMPARED).round(3)
 
 
-def say_detection(name: str, train: StillSet, test: StillSet, scores: pd.DataFrame, joints: pd.DataFrame) -> str:
-    """Conclusion of notebook 20.
-
-    Parameters
-    ----------
-    name : str
-        Of the network.
-    train, test : StillSet
-    scores : pandas.DataFrame
-        One row per stage, from `cascade.score_stages`.
-    joints : pandas.DataFrame
-        PCK by joint of the last stage, from `shared_pck`.
-    """
-    whole, worst = scores.iloc[-1], joints.iloc[:-1].dropna().set_index("keypoint").pck.idxmin()
-    second = ""
-    if len(scores) > 1:
-        second = f" The second stage took PCK@0.2 from {100 * scores.pck[0]:.1f} to {100 * whole.pck:.1f} %."
-    return (
-        f"{name}, trained on {len(train)} pictures of {len(set(train.participants))} people in {whole.training_s:.0f} "
-        f"s, detects {100 * whole.pck:.1f} % of the shared joints of {len(set(test.participants))} unseen people "
-        f"within a fifth of the torso's length; hardest is the {worst}.{second}"
-    )
-
-
 class Predictions(NamedTuple):
     """What the stages of a network detected in the test people: `predictions.npz` of notebook 20.
 
@@ -214,120 +183,32 @@ def _scored(folder: str | Path) -> dict[str, tuple[Path, Path]]:
     return {path.parent.name: (path.with_name("truth.json"), path) for path in found}
 
 
-class Parting(NamedTuple):
-    """Where the validation loss of a long training leaves the training loss.
-
-    Attributes
-    ----------
-    best, last, published : pandas.Series
-        Rows of the history with a validation loss: its least, the last one, the one next to the paper's epoch.
-    ratio_published, ratio_last : float
-        Validation loss over training loss there.
-    epoch : float or None
-        The first at which the ratio exceeds `APART`.
-    """
-
-    best: pd.Series
-    last: pd.Series
-    published: pd.Series
-    ratio_published: float
-    ratio_last: float
-    epoch: float | None
-
-    def table(self) -> pd.DataFrame:
-        """Losses with early stopping and without."""
-        rows = {"training to the end": self.last, "early stopping, best epoch": self.best}
-        columns = ["epoch", "loss", "validation_loss", "validation_pck"]
-        return pd.DataFrame([{"weights": name} | row[columns].to_dict() for name, row in rows.items()])
-
-
-APART = 1.2  # validation loss over training loss; two curves that differ by a fifth visibly part
-
-
-def find_parting(history: pd.DataFrame, published_epoch: float) -> Parting:
-    """How a long training overfits (paper 004, Fig. 4); the history is that of `training.fit`."""
-    looked = history.dropna(subset=["validation_loss"])
-    best, last = looked.loc[looked.validation_loss.idxmin()], looked.iloc[-1]
-    near = looked.loc[(looked.epoch - published_epoch).abs().idxmin()]
-    apart = looked.epoch[looked.validation_loss > APART * looked.loss].tolist()
-    ratios = [row.validation_loss / row.loss for row in (near, last)]
-    return Parting(best, last, near, *ratios, apart[0] if apart else None)
-
-
-def say_units(units: pd.DataFrame, published_mse: float) -> str:
-    """What an error of unknown unit can mean, in words.
+def find_parting(history: pd.DataFrame, published_epoch: float) -> tuple[pd.DataFrame, float | None]:
+    """How a long training overfits (paper 004, Fig. 4).
 
     Parameters
     ----------
-    units : pandas.DataFrame
-        From `pck.mse_units`.
-    published_mse : float
+    history : pandas.DataFrame
+        That of `training.fit`.
+    published_epoch : float
+        At which the paper's losses part.
+
+    Returns
+    -------
+    rows : pandas.DataFrame
+        weights, epoch, loss, validation_loss, validation_pck and ratio of the two losses: of the last epoch with a
+        validation loss, the one where it is least, and the one next to the paper's.
+    parted : float or None
+        First epoch whose validation loss exceeds `APART` times the training loss.
     """
-    sound = units[units.mean_pose > published_mse].unit.tolist()
-    better = units[units.network < published_mse].unit.tolist()
-    return (
-        f"{published_mse} lies below the error of the mean pose, and so shows that something was learnt, in: "
-        f"{'; '.join(sound) or 'none'}. Our network's error lies below {published_mse} in: "
-        f"{'; '.join(better) or 'none'}. In squared pixels it would be an error of {published_mse**0.5:.1f} px, less "
-        "than the uncertainty of the labels themselves, so that is not its unit; in shares of the picture it would be "
-        f"{100 * np.sqrt(published_mse):.0f} % of the picture's side per coordinate. The people here are not the "
-        "paper's, so the comparison is of units, not of networks."
-    )
-
-
-def say_regression(parting: Parting, pcks: Sequence[float], parameters: int, published: pd.Series) -> str:
-    """Conclusion of notebook 21.
-
-    Parameters
-    ----------
-    parting : Parting
-    pcks : sequence of float
-        PCK@0.2 of the first stage, and of the second where there is one.
-    parameters : int
-        Of the network at the paper's size.
-    published : pandas.Series
-        Of paper 004, by quantity.
-    """
-    epoch = int(published["epoch after which the losses part"])
-    apart = "(none)" if parting.epoch is None else parting.epoch
-    second = f", {100 * pcks[1]:.1f} % with the second stage" if len(pcks) > 1 else ""
-    return (
-        f"At the paper's size the network has {parameters:,} parameters, the paper prints "
-        f"{int(published['parameters']):,}. Over {parting.last.epoch:.0f} epochs on few pictures the validation loss "
-        f"goes from {parting.ratio_published:.1f} times the training loss at epoch {parting.published.epoch:.0f} to "
-        f"{parting.ratio_last:.1f} times (the paper's part after about {epoch}); it is first "
-        f"{100 * (APART - 1):.0f} % above the training loss at epoch {apart} and least at epoch "
-        f"{parting.best.epoch:.0f}. The network of the study, narrower and on smaller crops, detects "
-        f"{100 * pcks[0]:.1f} % of the joints of unseen people within a fifth of the torso{second}."
-    )
-
-
-def say_baselines(comparison: pd.DataFrame, reading: pd.DataFrame, scenes: pd.DataFrame, baseline: str) -> str:
-    """Conclusion of notebook 22.
-
-    Parameters
-    ----------
-    comparison : pandas.DataFrame
-        From `network_scores`.
-    reading : pandas.DataFrame
-        From `topdown.compare_readings`.
-    scenes : pandas.DataFrame
-        From `coco_table`.
-    baseline : str
-        The network that is looked at closely.
-    """
-    best, own = comparison.loc[comparison.pck.idxmax()], comparison.set_index("network").loc[baseline]
-    precision = scenes.set_index("network").AP
-    there = ""
-    if baseline in precision:
-        there = f", {precision[baseline]:.2f} in scenes; paper 001 on COCO {precision['paper 001']:.3f}"
-    gains = 100 * reading_gains(reading)
-    return (
-        f"Of {len(comparison)} networks {best.network} detects most joints of unseen people: {100 * best.pck:.1f} % "
-        f"within a fifth of the torso's length; {baseline} detects {100 * own.pck:.1f} % (average precision "
-        f"{own.AP:.2f} on single people{there}). The flip test changes PCK@0.2 by {gains.flip_test:+.2f} points, the "
-        f"parabola against the highest cell by {gains.parabola:+.2f}."
-    )
+    known = history.dropna(subset=["validation_loss"])
+    known = known.assign(ratio=known.validation_loss / known.loss)
+    near = (known.epoch - published_epoch).abs().idxmin()
+    rows = known.loc[[known.index[-1], known.validation_loss.idxmin(), near]]
+    rows.insert(0, "weights", ["training to the end", "early stopping, best epoch", "the paper's epoch"])
+    apart = known.epoch[known.validation_loss > APART * known.loss]
+    columns = ["weights", "epoch", "loss", "validation_loss", "validation_pck", "ratio"]
+    return rows[columns], None if apart.empty else apart.iloc[0]
 
 
 def reading_gains(reading: pd.DataFrame) -> pd.Series:

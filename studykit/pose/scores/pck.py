@@ -41,10 +41,8 @@ def pck(
     """
     predicted, truth, length = _checked(predicted, truth), np.asarray(truth, float), np.asarray(length, float)
     if length.shape != truth.shape[:1] or (length <= 0).any():
-        raise ValueError(
-            f"expected a length above 0 px per person ({len(truth)}), got {length.shape}, smallest "
-            f"{np.nanmin(length, initial=np.inf):g}; mark unknown ones by NaN"
-        )
+        got = f"{length.shape}, smallest {np.nanmin(length, initial=np.inf):g}"
+        raise ValueError(f"expected a length above 0 px per person ({len(truth)}), got {got}; mark unknown ones by NaN")
     counts = (truth[..., 2] > 0) & np.isfinite(length)[:, None]
     distance = np.linalg.norm(predicted - truth[..., :2], axis=2)
     correct = counts & (distance <= fraction * length[:, None])  # NaN is never correct
@@ -55,14 +53,12 @@ def pck(
     return pd.DataFrame({"keypoint": names, "n": n, "pck": share})
 
 
-def _checked(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def _checked(predicted, truth):
     """x and y of the predictions (N, K, 2), once their shape is that of the ground truth."""
     predicted, shape = np.asarray(predicted, float), np.shape(truth)
     if len(shape) != 3 or shape[2] != 3 or predicted.shape[:2] != shape[:2] or predicted.shape[2:] not in [(2,), (3,)]:
-        raise ValueError(
-            f"expected predictions (N, K, 2 or 3) of a truth (N, K, 3), got {predicted.shape} and {shape}; bring both "
-            "to the same people and skeleton"
-        )
+        got = f"{predicted.shape} and {shape}; bring both to the same people and skeleton"
+        raise ValueError(f"expected predictions (N, K, 2 or 3) of a truth (N, K, 3), got {got}")
     return predicted[..., :2]
 
 
@@ -82,13 +78,12 @@ def head_length_px(points: np.ndarray, keypoints: Sequence[str], *, lacking: boo
     return _segment(points, keypoints, neck, "head_top")
 
 
-def _segment(points: np.ndarray, keypoints: Sequence[str], first: str, last: str) -> np.ndarray:
+def _segment(points, keypoints, first, last):
     names = list(keypoints)
     lacking = [name for name in (first, last) if name not in names]
     if lacking:
-        raise ValueError(
-            f"expected a skeleton with {' and '.join(lacking)}, got {', '.join(names)}; choose another length"
-        )
+        got = f"{', '.join(names)}; choose another length"
+        raise ValueError(f"expected a skeleton with {' and '.join(lacking)}, got {got}")
     a, b = (np.asarray(points, float)[:, names.index(name)] for name in (first, last))
     length = np.linalg.norm(a[:, :2] - b[:, :2], axis=1)
     return np.where((a[:, 2] > 0) & (b[:, 2] > 0) & (length > 0), length, np.nan)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
 from studykit.pose.scores.coco import coco_results, coco_scores, coco_truth
 from studykit.pose.scores.keypoints import SHARED, shared_pck, shared_scores
@@ -109,74 +108,3 @@ def scene_scores(
     people, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
     results = coco_results(images, guess_missing(convert(people, keypoints, names)), scores) if images else []
     return coco_scores(coco_truth(stills, names), results) | {"people_per_person": len(people) / len(stills)}
-
-
-def scene_table(scores: dict[str, float]) -> pd.DataFrame | None:
-    """`scene_scores` as a table; None without scenes."""
-    return None if np.isnan(scores["AP"]) else pd.DataFrame([scores])
-
-
-def say_training(
-    name: str,
-    train: StillSet,
-    test: StillSet,
-    scores: pd.Series,
-    joints: pd.DataFrame,
-    scenes_ap: float,
-) -> str:
-    """Conclusion of notebook 30.
-
-    Parameters
-    ----------
-    name : str
-        Of the network.
-    train, test : StillSet
-    scores : pandas.Series
-        training_s and what `single_scores` gives.
-    joints : pandas.DataFrame
-        PCK of all keypoints, from `keypoints.shared_pck`.
-    scenes_ap : float
-        Average precision in scenes, NaN without scenes.
-    """
-    every = joints.set_index("keypoint").pck
-    scenes = "" if np.isnan(scenes_ap) else f" In scenes of several people the average precision is {scenes_ap:.2f}."
-    return (
-        f"{name}, trained on {len(train)} pictures in {scores.training_s:.0f} s, detects {100 * every['all']:.1f} % of "
-        f"all keypoints of {len(set(test.participants))} unseen people within a fifth of the torso's length, "
-        f"{100 * scores.pck:.1f} % of the twelve joints that all networks share; hardest is the "
-        f"{every.drop('all').dropna().idxmin()}. Grouping, which does not know that there is one person, leaves "
-        f"{100 * scores.pck_grouped:.1f} %.{scenes}"
-    )
-
-
-def say_scales(comparison: pd.DataFrame, network: str, cost: pd.DataFrame) -> str:
-    """Conclusion of notebook 31.
-
-    Parameters
-    ----------
-    comparison : pandas.DataFrame
-        From `openpose.compare_scales`.
-    network : str
-        The one that is looked at closely.
-    cost : pandas.DataFrame
-        From `openpose.published_cost`; may be empty.
-    """
-    own, best = comparison[comparison.network == network], comparison.loc[comparison.pck.idxmax()]
-    one, every = own.iloc[0], own.iloc[-1]
-    gain, ratio = 100 * (every.pck - one.pck), every.ms_per_image / one.ms_per_image
-    said = f"brings {gain:.1f} points more" if gain > 0.5 else f"changes that by {gain:.1f} points"
-    sizes = ""
-    if len(cost):
-        sizes = f" At the published sizes VGG-19 takes {slowest_to_fastest(cost):.0f} times as long as MobileNet."
-    return (
-        f"{network} detects {100 * one.pck:.1f} % of the shared joints of unseen people at one scale in "
-        f"{one.ms_per_image:.0f} ms; scale search {said} for {ratio:.1f} times the time. Best of all is {best.network} "
-        f"at scales {best.scales}, {100 * best.pck:.1f} %.{sizes} The paper's claim that MobileNet is more accurate "
-        "rests on pictures; these numbers are of small networks on the study's people and judge the method, not the "
-        "published weights."
-    )
-
-
-def slowest_to_fastest(cost: pd.DataFrame) -> float:
-    """Ratio of the longest to the shortest `ms_per_image`; NaN of an empty table."""
-    return cost.ms_per_image.max() / cost.ms_per_image.min() if len(cost) else np.nan
