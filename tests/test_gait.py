@@ -11,6 +11,7 @@ from studykit.gait.align import align_trial
 from studykit.gait.analysis import analyse_study, analyse_trial, load_gait, save_arrays
 from studykit.gait.events import LANDED, LEFT, find_events, heel_strikes, speed_changes, toe_offs
 from studykit.gaitlab import nominal_cameras
+from studykit.plots.gait import draw_curves, draw_spatiotemporal
 from studykit.truth import errors as truth_errors
 from studykit.truth import gait as truth_gait
 from studykit.truth.reference import true_events, true_walk
@@ -278,6 +279,9 @@ def test_gait_of_a_study_is_counted_and_comes_back_from_its_files(lab, tmp_path)
     pd.testing.assert_series_equal(back.per_recording(), found.per_recording())
     blind = analyse_study({"a": lab[0][2].isel(time=slice(15))})
     assert blind.per_recording().tolist() == [0, 0] and "kept" not in blind.reasons().reason.to_list()
+    assert list(blind.spatiotemporal_by_view()) == ["quantity"]
+    assert "no parameters to draw" in draw_spatiotemporal(blind.spatiotemporal(), blind.quantities)
+    assert "(n = 0)" in draw_curves(blind.curves)[0].legends[0].get_texts()[0].get_text()
 
 
 def test_oriented_walks_of_both_views_walk_forward():

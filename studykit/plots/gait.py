@@ -148,8 +148,10 @@ def draw_curves(curves: xr.DataArray) -> Drawn:
     return fig, data[["view", what, *spaces, "percent", "mean", "sd"]]
 
 
-def draw_spatiotemporal(table: pd.DataFrame, quantities: Sequence[str]) -> Drawn:
+def draw_spatiotemporal(table: pd.DataFrame, quantities: Sequence[str]) -> Drawn | str:
     """Every recording's parameters by view; a line joins the views of one trial."""
+    if table.empty:
+        return "No recording has a complete gait cycle, so there are no parameters to draw."
     long = table.melt(["participant", "trial", "view"], quantities, "quantity").sort_values("view", kind="stable")
     long["walk"] = long.participant + " " + long.trial.astype(str)
     palette = view_colours(long["view"].unique())
