@@ -211,7 +211,12 @@ def lighter_png(png: bytes) -> bytes:
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as picture:
-        reduced, dpi = picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE), picture.info.get("dpi")
+        whole, dpi = picture.convert("RGB"), picture.info.get("dpi")
+    # The median cut has the colours of photographs, the octree those of small dots on them.
+    ways, half = (Image.Quantize.MEDIANCUT, Image.Quantize.FASTOCTREE), _COLOURS // 2
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([value for way in ways for value in whole.quantize(half, way).getpalette()[: 3 * half]])
+    reduced = whole.quantize(palette=palette, dither=Image.Dither.NONE)
     reduced.save(lighter := io.BytesIO(), "PNG", optimize=True, dpi=dpi)
     return min(lighter.getvalue(), png, key=len)
 

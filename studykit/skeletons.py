@@ -43,15 +43,10 @@ class Skeleton:
         return np.array([COCO_SIGMAS.get(name, np.nan) for name in bare])
 
 
-def _read(path):
-    tables = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return {
-        name: Skeleton(name, tuple(table["keypoints"]), tuple(tuple(limb.split()) for limb in table["limbs"]))
-        for name, table in tables.items()
-    }
-
-
-SKELETONS = _read(Path(__file__).with_name("skeletons.yaml"))
+SKELETONS = {
+    name: Skeleton(name, tuple(table["keypoints"]), tuple(tuple(limb.split()) for limb in table["limbs"]))
+    for name, table in yaml.safe_load(Path(__file__).with_name("skeletons.yaml").read_text(encoding="utf-8")).items()
+}
 
 # Every named point of the body; the ground truth of the simulated laboratory holds them all.
 _FULL = [skeleton for skeleton in SKELETONS.values() if skeleton.name not in ("gait6", "mpii15")]
@@ -117,8 +112,7 @@ def convert(points: np.ndarray, source: Sequence[str], target: Sequence[str]) ->
     ValueError
         If `points` does not hold one row per source name.
     """
-    points = np.asarray(points, dtype=float)
-    names = list(source)
+    points, names = np.asarray(points, dtype=float), list(source)
     if points.shape[-2] != len(names):
         raise ValueError(f"expected {len(names)} keypoints on the axis before the last, got {points.shape[-2]}")
     out = np.full((*points.shape[:-2], len(target), points.shape[-1]), np.nan)

@@ -9,6 +9,7 @@ import numpy as np
 
 from studykit.skeletons import SKELETONS, convert, flip_order
 
+Names = Sequence[str]
 PSEUDO_MASK = "pseudo-mask"  # in the source of a still whose mask is a network's opinion
 
 
@@ -70,11 +71,7 @@ class StillSet(Sequence):
     """
 
     def __init__(
-        self,
-        stills: Sequence[Still],
-        keypoints: Sequence[str],
-        participants: Sequence[str] | None = None,
-        scenes: Sequence[str] | None = None,
+        self, stills: Sequence[Still], keypoints: Names, participants: Names | None = None, scenes: Names | None = None
     ) -> None:
         """Check that the names, the participants and the first still fit together."""
         self.keypoints = tuple(keypoints)
@@ -83,15 +80,11 @@ class StillSet(Sequence):
         self.scenes = tuple(scenes) if scenes is not None else tuple(s.scene if s else "" for s in loaded)
         self._stills = stills
         if not len(self.participants) == len(self.scenes) == len(stills):
-            raise ValueError(
-                f"expected a participant and a scene a still, got {len(self.participants)} and {len(self.scenes)} for "
-                f"{len(stills)} stills"
-            )
-        if len(stills) and len(stills[0].keypoints) != len(self.keypoints):
-            raise ValueError(
-                f"{stills[0].source or 'stills'}: expected {len(self.keypoints)} keypoints {self.keypoints}, "
-                f"got {len(stills[0].keypoints)}"
-            )
+            got = f"{len(self.participants)} and {len(self.scenes)} for {len(stills)} stills"
+            raise ValueError(f"expected a participant and a scene a still, got {got}")
+        if len(stills) and (known := len(stills[0].keypoints)) != len(self.keypoints):
+            expected = f"{len(self.keypoints)} keypoints {self.keypoints}"
+            raise ValueError(f"{stills[0].source or 'stills'}: expected {expected}, got {known}")
 
     def __len__(self) -> int:
         return len(self.participants)
@@ -165,10 +158,8 @@ def with_skeleton(stills: StillSet, names: Sequence[str], *, lacking: bool = Fal
     names = tuple(names)
     absent = sorted(set(names) - set(available_keypoints(stills, names)), key=names.index)
     if absent and not lacking:
-        raise ValueError(
-            f"expected stills with {', '.join(absent)}, got {', '.join(stills.keypoints)}; choose a skeleton that the "
-            "data have, or accept that these stay unknown (lacking=True)"
-        )
+        way_out = "choose a skeleton that the data have, or accept that these stay unknown (lacking=True)"
+        raise ValueError(f"expected stills with {', '.join(absent)}, got {', '.join(stills.keypoints)}; {way_out}")
 
     def change(still):
         points = np.nan_to_num(convert(still.keypoints, stills.keypoints, names))
@@ -210,12 +201,9 @@ def rescale(still: Still, shorter_px: int) -> Still:
     size = (round(width * scale), round(height * scale))
     image = still.image if scale >= 0.5 else cv2.GaussianBlur(still.image, (0, 0), 0.4 / scale)
     image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
-    mask = still.mask
+    mask, way = still.mask, cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     if mask is not None:
-        mask = cv2.resize(
-            mask.astype(np.float32), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        )
-        mask = mask > 0.5
+        mask = cv2.resize(mask.astype(np.float32), size, interpolation=way) > 0.5
     zoom = np.array(size) / (width, height)
     points = np.array(still.keypoints, dtype=np.float32)
     points[:, :2] = (points[:, :2] + 0.5) * zoom - 0.5

@@ -93,13 +93,9 @@ def _row_faults(table):
     if table.empty:
         return ["expected at least one recording, got none"]
     empty = table[[*KEY, "fps", "mirrored", "direction"]].isna()
-    faults = [
-        f"line {lines[0] + 2}: expected a value in {name!r}, got none"
-        for name in empty
-        if len(lines := table.index[empty[name]])
-    ]
-    if faults:
-        return faults
+    if empty.any(axis=None):
+        first = empty.idxmax()[empty.any()]
+        return [f"line {line + 2}: expected a value in {name!r}, got none" for name, line in first.items()]
     faults = [
         f"line {row.Index + 2}: expected each participant, trial and view once, got "
         f"{row.participant}, trial {row.trial}, view {row.view} again"
@@ -143,10 +139,9 @@ def write_study(table: pd.DataFrame, path: str | Path) -> None:
     """Write a Study table; paths become relative to its folder."""
     path = Path(path)
     table = table.copy()
-    for name in PATH_COLUMNS:
-        if name in table:
-            values = table[name].fillna("").astype(str)
-            table[name] = [os.path.relpath(value, path.parent) if value else "" for value in values]
+    for name in table.columns.intersection(PATH_COLUMNS):
+        values = table[name].fillna("").astype(str)
+        table[name] = [os.path.relpath(value, path.parent) if value else "" for value in values]
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
 

@@ -245,19 +245,15 @@ def stack_views(views: Mapping[str, xr.Dataset]) -> xr.Dataset:
                 f"expected the same number of frames in both views, got {len(first.time)} ({name}) and "
                 f"{len(other.time)} ({other_name}); cut both to their common clock first"
             )
-        differ = [
-            dim for dim in ("time", "keypoints", "individuals") if not first.indexes[dim].equals(other.indexes[dim])
-        ]
+        shared = ("time", "keypoints", "individuals")
+        differ = [dim for dim in shared if not first.indexes[dim].equals(other.indexes[dim])]
         if first.attrs["coordinate_system"] != other.attrs["coordinate_system"]:
             differ.append("coordinate system")
         if differ:
-            raise ValueError(
-                f"expected the same {differ[0]} in both views, got a difference between {name} and {other_name}"
-            )
-    stacked = xr.concat(
-        list(views.values()), dim=xr.Variable("view", list(views)), combine_attrs="override", join="exact"
-    )
-    return stacked.transpose(*DIMS, "view")
+            got = f"a difference between {name} and {other_name}"
+            raise ValueError(f"expected the same {differ[0]} in both views, got {got}")
+    dim = xr.Variable("view", list(views))
+    return xr.concat(list(views.values()), dim, combine_attrs="override", join="exact").transpose(*DIMS, "view")
 
 
 def select_side(tracks: xr.Dataset, side: str) -> xr.Dataset:
@@ -292,12 +288,9 @@ def select_side(tracks: xr.Dataset, side: str) -> xr.Dataset:
     points = convert(np.concatenate([position, confidence[..., None]], axis=-1), source, target)
     missing = [name for name in target if name not in source and np.isnan(points[..., target.index(name), :2]).all()]
     if missing:
-        raise ValueError(
-            f"expected keypoints {target} or points to derive them from, got none for {missing} in {source}"
-        )
+        expected = f"keypoints {target} or points to derive them from"
+        raise ValueError(f"expected {expected}, got none for {missing} in {source}")
     out = tracks.drop_dims("keypoints").assign_coords(keypoints=["neck", *LEG])
-    out["position"] = (("time", "individuals", "keypoints", "space"), points[..., :2])
-    out["confidence"] = (("time", "individuals", "keypoints"), points[..., 2])
-    out["position"] = out.position.transpose(*DIMS)
-    out["confidence"] = out.confidence.transpose("time", "keypoints", "individuals")
+    out["position"] = (DIMS, points[..., :2].transpose(0, 3, 2, 1))
+    out["confidence"] = (("time", "keypoints", "individuals"), points[..., 2].transpose(0, 2, 1))
     return out.assign_coords(space=["x", "y"]).assign_attrs(side=side)

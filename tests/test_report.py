@@ -1,3 +1,4 @@
+import io
 import json
 import re
 from xml.etree import ElementTree
@@ -6,9 +7,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 from studykit.files import write_text
-from studykit.notebook import Run, lighter_svg, require, save_figure, save_table
+from studykit.notebook import Run, lighter_png, lighter_svg, require, save_figure, save_table
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +69,21 @@ def test_photographs_in_figures_are_kept_small(tmp_path):
     assert svg.count("data:image/jpeg;base64") == svg.count("data:image/png;base64") == 1
     drawn, plain = (plt.imread(tmp_path / f"{name}.png")[..., :3] for name in ("kept", "plain"))
     assert abs(drawn - plain).mean() < 0.01
+
+
+def test_small_dots_on_photographs_keep_their_colour(tmp_path):
+    fig, ax = plt.subplots(figsize=(6, 6))
+    photograph = np.random.default_rng(0).normal(128, 30, (60, 60, 3)).clip(0, 255).astype(np.uint8)
+    ax.imshow(photograph, interpolation="bicubic")
+    ax.scatter([20, 40], [30, 30], s=9, c=["#E69F00", "#CC79A7"])
+    fig.canvas.draw()
+    places = ax.transData.transform([(20, 30), (40, 30)]).astype(int)
+    fig.savefig(buffer := io.BytesIO(), format="png", dpi=fig.dpi)
+    light = lighter_png(buffer.getvalue())
+    assert len(light) < len(buffer.getvalue())
+    drawn = plt.imread(io.BytesIO(light), format="png")[::-1]
+    for (x, y), colour in zip(places, ("#E69F00", "#CC79A7"), strict=True):
+        np.testing.assert_allclose(drawn[y, x, :3], to_rgb(colour), atol=0.08)
 
 
 def test_lines_in_light_figures_are_where_they_were(tmp_path):

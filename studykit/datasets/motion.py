@@ -15,18 +15,9 @@ from scipy.spatial.transform import Rotation
 
 CMU_UNIT_M = 0.056444  # mocap.cs.cmu.edu, FAQ: one unit of an ASF file is 1/0.45 inch
 # Joints under the names of the CMU skeleton (`LeftAnkle`) and of its common conversion (`LeftFoot`).
-_JOINTS = {
-    "head_top": ("Head_end",),
-    "upper_neck": ("Head",),
-    "shoulder": ("Shoulder", "Arm"),
-    "elbow": ("Elbow", "ForeArm"),
-    "wrist": ("Wrist", "Hand"),
-    "hip": ("Hip", "UpLeg"),
-    "knee": ("Knee", "Leg"),
-    "ankle": ("Ankle", "Foot"),
-    "heel": ("Heel",),
-    "toe": ("Toe_end", "ToeBase_end"),
-}
+_JOINTS = {"head_top": ("Head_end",), "upper_neck": ("Head",), "shoulder": ("Shoulder", "Arm")}
+_JOINTS |= {"elbow": ("Elbow", "ForeArm"), "wrist": ("Wrist", "Hand"), "hip": ("Hip", "UpLeg")}
+_JOINTS |= {"knee": ("Knee", "Leg"), "ankle": ("Ankle", "Foot"), "heel": ("Heel",), "toe": ("Toe_end", "ToeBase_end")}
 _MIDDLES = {"neck": "shoulder", "thorax": "shoulder", "mid_hip": "hip", "pelvis": "hip"}
 _HEEL_SHARE = 0.25  # of the length from ankle to toe end, by which the heel lies behind the ankle
 

@@ -19,9 +19,7 @@ _CALLS = {"GLOBAL", "STACK_GLOBAL", "REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_E
 _LEVELS = (["scorer", "bodyparts", "coords"], ["scorer", "individuals", "bodyparts", "coords"])
 
 
-def read_deeplabcut(
-    path: str | Path, fps: float, width_px: int, height_px: int, *, gaps: str | None = None
-) -> xr.Dataset:
+def read_deeplabcut(path: str | Path, fps: float, width_px: int, height_px: int, gaps: str = "") -> xr.Dataset:
     """DeepLabCut csv or h5: `CollectedData_*` labels or predictions with likelihood; one or several animals.
 
     Parameters
@@ -29,9 +27,9 @@ def read_deeplabcut(
     path : path-like
     fps, width_px, height_px
         As in `import_tracks`.
-    gaps : {"refuse", "nan", "close"} or None
+    gaps : {"refuse", "nan", "close", ""}
         What to do where frame numbers are missing: refuse, fill with NaN, or count the rows as consecutive frames.
-        None: "nan" for labels, which are few frames by design, and "refuse" for predictions.
+        "": "nan" for labels, which are few frames by design, and "refuse" for predictions.
 
     Returns
     -------
@@ -85,9 +83,8 @@ def _refuse_code(path):
 
     def look(name, node):
         if node.attrs.get("PSEUDOATOM", b"") in (b"object", "object") or any(map(_makes_objects, node.attrs.values())):
-            raise ValueError(
-                f"{path}: expected names and numbers, got Python objects in {name!r}; do not trust this file"
-            )
+            got = f"Python objects in {name!r}"
+            raise ValueError(f"{path}: expected names and numbers, got {got}; do not trust this file")
 
     try:
         with h5py.File(path) as file:
@@ -112,10 +109,9 @@ def _deeplabcut_h5(path):
     try:
         with pd.HDFStore(path, mode="r") as store:
             keys = store.keys()
-            table = store["df_with_missing"] if "/df_with_missing" in keys else store[keys[0]]
+            return store["df_with_missing"] if "/df_with_missing" in keys else store[keys[0]]
     except (OSError, HDF5ExtError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: expected a DeepLabCut table in HDF5, got a file that holds none") from error
-    return table
 
 
 def _check_columns(path, columns):
@@ -184,7 +180,11 @@ def write_deeplabcut(
     if images is None:
         table.index += tracks.attrs.get("first_frame", 0)
     else:
-        table.index = _image_rows(path, images, len(table))
+        rows = [tuple(Path(image).parts) for image in images]
+        if len(rows) != len(table) or any(len(row) != 3 or row[0] != "labeled-data" for row in rows):
+            expected = f"{len(table)} images named labeled-data/<video>/<image>"
+            raise ValueError(f"{path}: expected {expected}, got {images[:2]}")
+        table.index = pd.MultiIndex.from_tuples(rows)
     with replacing(path) as temporary:
         if path.suffix == ".csv":
             table.to_csv(temporary, lineterminator="\n")
@@ -195,10 +195,3 @@ def write_deeplabcut(
                 # pandas 3 leaves these out, and DeepLabCut's older pandas cannot read a table without them.
                 store.get_storer("df_with_missing").attrs.pandas_version = "0.15.2"
                 store.get_storer("df_with_missing").attrs.nan_rep = "nan"
-
-
-def _image_rows(path, images, n_frames):
-    rows = [tuple(Path(image).parts) for image in images]
-    if len(rows) != n_frames or any(len(row) != 3 or row[0] != "labeled-data" for row in rows):
-        raise ValueError(f"{path}: expected {n_frames} images named labeled-data/<video>/<image>, got {images[:2]}")
-    return pd.MultiIndex.from_tuples(rows)

@@ -18,7 +18,7 @@ def read_openpose(
     width_px: int,
     height_px: int,
     *,
-    skeleton: str | None = None,
+    skeleton: str = "",
     person: str = "largest",
     gaps: str = "refuse",
 ) -> xr.Dataset:
@@ -30,8 +30,8 @@ def read_openpose(
         Holds the `.json` files of one video; the last number of each name is its frame.
     fps, width_px, height_px
         As in `import_tracks`.
-    skeleton : {"body25", "body25b", "openpose18"} or None
-        None: by the number of points; BODY_25 and BODY_25B, both 25, by where hips and shoulders lie.
+    skeleton : {"body25", "body25b", "openpose18", ""}
+        "": by the number of points; BODY_25 and BODY_25B, both 25, by where hips and shoulders lie.
     person : {"largest", "all"}
         Of several people in a frame: the one with the largest box, or all in the file's order, which OpenPose does
         not keep from frame to frame.
@@ -85,7 +85,7 @@ def _openpose_skeleton(folder, values, skeleton):
     """The skeleton that fits, or a refusal of the one asked for."""
     n = values.shape[2]
     fitting = [name for name in ("body25", "body25b", "openpose18") if len(SKELETONS[name].keypoints) == n]
-    if not fitting or skeleton not in (None, *fitting):
+    if not fitting or skeleton not in ("", *fitting):
         raise ValueError(f"{folder}: expected the points of {skeleton or 'body25, body25b or openpose18'}, got {n}")
     if n != 25:
         return fitting[0]
@@ -93,10 +93,10 @@ def _openpose_skeleton(folder, values, skeleton):
     off = {"body25": _off_middle(values, 8, 9, 12), "body25b": _off_middle(values, 17, 5, 6)}
     likely = min(off, key=off.get)
     if not np.isfinite(off[likely]):
-        if skeleton is None:
+        if not skeleton:
             raise ValueError(f"{folder}: expected hips or shoulders to tell body25 from body25b, got none; name it")
         return skeleton
-    if skeleton not in (None, likely):
+    if skeleton not in ("", likely):
         raise ValueError(f"{folder}: expected {skeleton}, got points that lie as {likely}'s; name that one")
     return likely
 

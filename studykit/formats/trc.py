@@ -58,12 +58,8 @@ def read_trc(path: str | Path, fps: float, width_px: int, height_px: int, *, gap
 def _refuse_space(path, points):
     known = points[np.isfinite(points[..., :2]).all(axis=-1)]
     if len(known) and np.nanmax(known[:, 2], initial=0) - np.nanmin(known[:, 2], initial=0) > 0:
-        raise ValueError(
-            f"{path}: expected points in the image (z 0 throughout), got points in space; "
-            "give the keypoints of each video, not the triangulated ones"
-        )
+        way_out = "give the keypoints of each video, not the triangulated ones"
+        raise ValueError(f"{path}: expected points in the image (z 0 throughout), got points in space; {way_out}")
     if len(known) and np.abs(known[:, :2]).max() < _METRES:
-        raise ValueError(
-            f"{path}: expected pixels, got coordinates below {_METRES}, as in metres; take the file in pixels "
-            "(Sports2D: the one named _px_)"
-        )
+        way_out = "take the file in pixels (Sports2D: the one named _px_)"
+        raise ValueError(f"{path}: expected pixels, got coordinates below {_METRES}, as in metres; {way_out}")

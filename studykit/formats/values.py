@@ -82,7 +82,6 @@ def tracks_of(
     """
     if gaps not in GAPS:
         raise ValueError(f"gaps: expected one of {', '.join(GAPS)}, got {gaps!r}")
-    fps, width_px, height_px = size
     frames = np.asarray(frames).astype(int)
     order = np.argsort(frames, kind="stable")
     values, frames = values[order], frames[order]
@@ -102,16 +101,9 @@ def tracks_of(
         filled = np.full((frames[-1] - frames[0] + 1, *values.shape[1:]), np.nan)
         filled[frames - frames[0]] = values
         values = filled
-    tracks = build_tracks(
-        values[..., :2].transpose(0, 3, 2, 1),
-        values[..., 2].transpose(0, 2, 1),
-        [canonical_name(name) for name in names],
-        fps,
-        width_px=width_px,
-        height_px=height_px,
-        individuals=individuals,
-        source_software=software,
-        source_file=Path(path).name,
-    )
+    about = dict(zip(("fps", "width_px", "height_px"), size, strict=True))
+    about |= {"individuals": individuals, "source_software": software, "source_file": Path(path).name}
+    places, confidence = values[..., :2].transpose(0, 3, 2, 1), values[..., 2].transpose(0, 2, 1)
+    tracks = build_tracks(places, confidence, [canonical_name(name) for name in names], **about)
     tracks.attrs["first_frame"] = int(frames[0])
     return log_step(tracks, f"imported from {Path(path).name} ({software}); {missing} frames without a row, {gaps}")

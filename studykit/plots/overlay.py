@@ -54,12 +54,7 @@ def draw_pose(
 
 
 def write_overlay(
-    views: Mapping[str, tuple[str | Path, xr.Dataset]],
-    path: str | Path,
-    *,
-    scale: float = 0.6,
-    p_cutoff: float = 0.6,
-    quality: int = 26,
+    views: Mapping[str, tuple[str | Path, xr.Dataset]], path: str | Path, *, scale: float = 0.6, p_cutoff: float = 0.6
 ) -> int:
     """A video of all views of a trial, one above the other, poses drawn.
 
@@ -80,7 +75,7 @@ def write_overlay(
     streams = [_drawn(video, tracks, name, scale, p_cutoff) for name, (video, tracks) in views.items()]
     first = probe(next(iter(views.values()))[0])
     frames = (_stacked(images) for images in zip(*streams, strict=False))
-    return write_video(frames, path, first.fps, quality=quality)
+    return write_video(frames, path, first.fps, quality=26)
 
 
 def write_overlays(
@@ -106,13 +101,8 @@ def write_overlays(
 def _stacked(images):
     """Images of any size one above the other on black, even sizes as the encoder wants them."""
     width = max(image.shape[1] for image in images)
-    width, height = width + width % 2, sum(image.shape[0] for image in images)
-    out = np.zeros((height + height % 2, width, 3), np.uint8)
-    top = 0
-    for image in images:
-        out[top : top + image.shape[0], : image.shape[1]] = image
-        top += image.shape[0]
-    return out
+    whole = np.vstack([np.pad(image, ((0, 0), (0, width - image.shape[1]), (0, 0))) for image in images])
+    return np.pad(whole, ((0, whole.shape[0] % 2), (0, width % 2), (0, 0)))
 
 
 def _drawn(video, tracks, name, scale, p_cutoff):

@@ -8,12 +8,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.figure import Figure
 
 from studykit.gait.views import has_one_leg
 from studykit.gaitlab import load_masks
 from studykit.plots.skeletons import draw_outline, draw_skeleton
-from studykit.plots.style import TWO_COLUMNS, view_colours
+from studykit.plots.style import TWO_COLUMNS, Drawn, view_colours
 from studykit.skeletons import LEG
 from studykit.study import recordings
 from studykit.tracks import load_tracks
@@ -24,7 +23,7 @@ from studykit.video import probe, read_selected
 _HALF_WALK_M = 2.5
 
 
-def draw_cameras(study: pd.DataFrame) -> tuple[Figure, pd.DataFrame] | str:
+def draw_cameras(study: pd.DataFrame) -> Drawn | str:
     """The cameras from above, a panel for each calibration file (three at most); a sentence where there is none.
 
     Returns
@@ -59,19 +58,12 @@ def _places(path):
     for view, camera in json.loads(path.read_text(encoding="utf-8")).items():
         R, t, K = (np.array(camera[key], float) for key in ("R", "t", "K"))
         x, y, z = -R.T @ t
-        yield {
-            "calibration": path.stem,
-            "view": view,
-            "x_m": x,
-            "z_m": z,
-            "height_m": y,
-            "field_of_view_deg": 2 * np.degrees(np.arctan(camera["width_px"] / 2 / K[0, 0])),
-            "forward_x": R[2, 0],
-            "forward_z": R[2, 2],
-        }
+        field = 2 * np.degrees(np.arctan(camera["width_px"] / 2 / K[0, 0]))
+        place = {"calibration": path.stem, "view": view, "x_m": x, "z_m": z, "height_m": y, "field_of_view_deg": field}
+        yield place | {"forward_x": R[2, 0], "forward_z": R[2, 2]}
 
 
-def draw_samples(study: pd.DataFrame, *, shares: Sequence[float] = (0.2, 0.5, 0.8)) -> tuple[Figure, pd.DataFrame]:
+def draw_samples(study: pd.DataFrame, *, shares: Sequence[float] = (0.2, 0.5, 0.8)) -> Drawn:
     """Frames of every view of the first trial, with known keypoints and masks drawn on them; the first one whole.
 
     The leg that faces the camera is coloured, the other one grey; hollow points are hidden from the camera.
@@ -100,7 +92,11 @@ def draw_samples(study: pd.DataFrame, *, shares: Sequence[float] = (0.2, 0.5, 0.
         images = read_selected(row.video, frames) if row.video else [None] * len(frames)
         masks = _masks(row)
         for axis, frame, image in zip(line, frames, images, strict=True):
-            _draw_frame(axis, row, image, masks[frame] if masks is not None else None)
+            if image is not None:
+                axis.imshow(image)
+            draw_outline(axis, masks[frame] if masks is not None else None)
+            axis.set(xticks=[], yticks=[], xlim=(0, row.width_px), ylim=(row.height_px, 0), aspect="equal")
+            axis.spines[:].set_visible(True)
             if known is not None:
                 drawn = _draw_points(axis, row, known.isel(time=frame), visibility, frame)
                 rows += drawn
@@ -121,14 +117,6 @@ def _known_points(row):
 def _masks(row):
     path = Path(row.video).parents[1] / "masks" / f"{row.name}.npz" if row.video else None
     return load_masks(path, int(row.width_px)) if path is not None and path.is_file() else None
-
-
-def _draw_frame(axis, row, image, mask):
-    if image is not None:
-        axis.imshow(image)
-    draw_outline(axis, mask)
-    axis.set(xticks=[], yticks=[], xlim=(0, row.width_px), ylim=(row.height_px, 0), aspect="equal")
-    axis.spines[:].set_visible(True)
 
 
 def _draw_points(axis, row, tracks, visibility, frame):
@@ -159,7 +147,7 @@ def _zoom(axis, drawn):
         axis.set(xlim=(x - half, x + half), ylim=(y + 0.85 * half, y - 1.15 * half))
 
 
-def draw_recordings(checks: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def draw_recordings(checks: pd.DataFrame) -> Drawn:
     """Length and speed of every recording, a dot each, by view.
 
     Parameters
