@@ -7,9 +7,9 @@ import pytest
 from studykit.notebook import save_table
 from studykit.papers.published import published_by
 from studykit.plots import segmentation as figures
-from studykit.pose.scores import encodings, turned
+from studykit.pose.scores import encodings
 from studykit.pose.scores.encodings import read_runs, repeats
-from studykit.pose.scores.masks import pck_table, score_headline, score_text
+from studykit.pose.scores.masks import pck_table, pck_text
 
 ENCODINGS = {"Mask + Reg.": "reg", "Mask + Softmax": "soft", "Mask + Reg. Softmax": "soft", "Triple Model": "soft"}
 ARCHITECTURES = {"U-Net": "plain", "harmonic U-Net": "harmonic"}
@@ -70,8 +70,6 @@ def test_table_1_has_the_paper_beside_ours(scores, paper):
     assert list(table.ours) == [0.9, 0.8, 0.7, 1, 0.9, 0.8, 0.7, 3]
     assert table.paper.tolist()[:2] == [0.9711, 0.9192] and table.paper.tolist()[4:6] == [0.964, 0.911]  # Table I
     assert table.paper.isna().tolist() == [False, False, True, False] * 2 and table.paper[7] == 30
-    text = encodings.table_1_text(scores, ARCHITECTURES, paper)
-    assert text.startswith("60 training images, masks: exact. ") and "3.0 times as long (the paper: 4.6)" in text
 
 
 def test_table_2_has_what_either_the_paper_or_ours_knows(scores, paper):
@@ -93,9 +91,6 @@ def test_learning_curve_has_every_run_of_these_two_networks(scores):
     other = scores[scores.run == "plain"].assign(run="wider", parameters=99)
     curve = encodings.learning_curve(pd.concat([scores, more, other]), ARCHITECTURES)
     assert list(curve.run) == ["fewer", "plain", "harmonic"] and list(curve.dice) == [0.6, 0.7, 0.7]
-    assert encodings.learning_curve_text(curve).startswith("3 runs, 2 sizes of the training set, one seed each")
-    twice = pd.concat([curve, curve.assign(seed=9)])
-    assert "up to 2 seeds" in encodings.learning_curve_text(twice)
     assert figures.draw_curves(curve[curve.images == 60], "images", "dice", "", "") is None
 
 
@@ -103,21 +98,15 @@ def test_seeds_and_their_means_leave_out_a_run_that_is_missing(scores):
     second = scores[scores.run == "soft"].assign(run="soft-2", seed=2, dice=0.6)
     seeds = encodings.seeds_table(pd.concat([scores, second]), {"mask alone": "nowhere", "Mask + Softmax": "soft"})
     assert set(seeds.set) == {"validation", "test"} and sorted(seeds.run) == ["soft", "soft", "soft-2", "soft-2"]
-    table = encodings.dice_table(seeds).set_index("set")
-    assert tuple(table.loc["validation", ["mean", "min", "max", "count"]]) == pytest.approx((0.7, 0.6, 0.8, 2))
+    assert list(seeds.dice[seeds.set == "validation"]) == [0.8, 0.6] and set(seeds.encoding) == {"Mask + Softmax"}
 
 
-def test_weights_are_compared_by_their_joints_and_masks(scores, paper, tmp_path):
+def test_weights_are_compared_by_their_joints_and_masks(scores, tmp_path):
     heavy = scores[scores.run == "soft"].assign(run="heavy", joints_weight=4.0, dice=0.75)
     for run, error in (("soft", 5.0), ("heavy", 1.0)):
         save_table(points(error), tmp_path / run / "points")
     table = encodings.weights_table(pd.concat([heavy, scores]), tmp_path, 0.5)
     assert list(table.joints_weight) == [1, 4] and list(table.pck) == [0, 0.5] and list(table.dice) == [0.8, 0.75]
-    masks = encodings.dice_table(encodings.seeds_table(scores, ENCODINGS | {"mask alone": "plain"}))
-    text = encodings.encodings_text(masks, table, paper)
-    assert "by +0.000 with Mask + Softmax (the paper: +0.003)" in text  # 0.922 - 0.9192
-    assert text.endswith("Of 2 weights of the cross entropy, 4 detected most joints and 1 gave the best mask.")
-    assert encodings.encodings_text(masks, table[:1], paper).endswith("One weight of the cross entropy was tried.")
 
 
 def test_joints_of_the_best_encoding_are_named():
@@ -128,50 +117,16 @@ def test_joints_of_the_best_encoding_are_named():
         "Mask + Softmax detects most joints of unseen people, 50 % within 0.5 of a head, occluded ones included; neck "
         "best, left knee worst."
     )
-    numbers = encodings.encodings_headline(found)
-    assert numbers["pck_half_head_softmax"] == 0.5 and numbers["pck_half_head_regression_softmax"] == 0
-    assert numbers["any_joint_half_head_regression"] == 1 and numbers["median_error_px_softmax"] == 5
     wide = encodings.pck_by_encoding(found)
     assert list(wide.keypoint) == ["neck", "left_knee", "all"] and wide["Mask + Reg. pck"].isna().all()
+    whole = wide.set_index("keypoint").loc["all"]
+    assert whole["Mask + Softmax pck"] == 0.5 and whole["Mask + Reg. Softmax pck"] == 0
+    assert whole["Mask + Reg. pck_any"] == 1 and whole["Mask + Softmax median_px"] == 5
     unknown = {name: pck_table(points(1.0).assign(head_px=np.nan)) for name in found}
     assert "length of a head is not known" in encodings.joints_text(unknown, 0.5)
 
 
-def test_one_run_in_numbers_and_words(scores):
-    soft, plain, reg = (scores[scores.run == run] for run in ("soft", "plain", "reg"))
-    pck = pck_table(points(1.0))
-    numbers = score_headline(soft, pck)
-    assert numbers == {
-        "validation_dice": 0.8,
-        "test_dice": 0.7,
-        "train_dice": 0.9,
-        "pck_half_head": 0.5,
-        "train_s_per_image": 2,
-    }
-    assert "50 % of their joints" in score_text(soft, pck) and "not which" in score_text(
-        reg, pck_table(points(1, False))
-    )
-    assert pck_table(pd.DataFrame()) is None and np.isnan(score_headline(plain, None)["pck_half_head"])
-    assert score_text(plain, None).endswith("those of people trained on 0.900.")
-
-
-def test_turning_is_put_into_words(scores, paper):
-    rows = [
-        ("U-Net", 0, 0.9, 0.1),
-        ("U-Net", 45, 0.5, 0.6),
-        ("harmonic U-Net", 0, 0.8, 0.1),
-        ("harmonic U-Net", 45, 0.7, 0.2),
-    ]
-    table = pd.DataFrame(rows, columns=["network", "angle_deg", "dice", "equivariance_error"])
-    lost = turned.dice_lost(table)
-    assert lost.to_dict() == pytest.approx({"U-Net": 0.4, "harmonic U-Net": 0.1})
-    assert turned.equivariance_error(table).to_dict() == {"U-Net": 0.6, "harmonic U-Net": 0.2}
-    assert "the U-Net loses 0.400, the harmonic U-Net 0.100" in turned.rotation_text(table, 4)
-    text = encodings.architectures_text(scores, ARCHITECTURES, paper, lost)
-    assert "0.100: it carries over to angles it has not seen. It costs 3.0 times" in text
-    assert "hardly carries over" in encodings.architectures_text(scores, ARCHITECTURES, paper, lost.clip(lower=0.3))
-    errors = pd.DataFrame({"network": "harmonic U-Net 5x5", "batch normalization": ["as initialised", "settled"]})
-    text = turned.feature_text(errors.assign(**{"30 deg": [0.005, 0.02]}))
-    assert (
-        "0.50 % as initialised and 2.00 % with settled" in text and "met by the former and missed by the latter" in text
-    )
+def test_joints_of_one_run_in_words():
+    assert pck_table(pd.DataFrame()) is None and pck_text("none", None) == ""
+    assert pck_text("softmax", pck_table(points(1.0))).startswith("50 % of their joints")
+    assert pck_text("regression", pck_table(points(1, False))).endswith("where joints are, not which.")

@@ -187,7 +187,7 @@ def test_1x1_convolution_commutes_with_upsampling(rng):
 
 def test_normalization_is_of_magnitudes(rng):
     x = normal(rng, 3, 8, 8, 4 * 2)
-    layer = ComplexReLU(momentum=0.0, epsilon=1e-3)
+    layer = ComplexReLU(momentum=0.0)
     out = np.stack(complex_maps(layer(x, training=True)), -2)
     z = np.stack(complex_maps(x), -2)
     magnitude = np.abs(z)

@@ -7,15 +7,13 @@ take more than the last. Residual networks carry the layer names of `keras.appli
 from pathlib import Path
 
 import keras
-from keras import layers
+from keras import layers, ops
 
-RESNET_BLOCKS = {
-    "resnet18": (2, 2, 2, 2),
-    "resnet50": (3, 4, 6, 3),
-    "resnet101": (3, 4, 23, 3),
-    "resnet152": (3, 8, 36, 3),
-}
+RESNET_BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
+RESNET_BLOCKS |= {"resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3)}
 BACKBONES = (*RESNET_BLOCKS, "mobilenet_v2")
+_IMAGENET = {"resnet50": ("ResNet50", None), "resnet101": ("ResNet101", None), "resnet152": ("ResNet152", None)}
+_IMAGENET |= {"mobilenet_v2": ("MobileNetV2", 0.35), "mobilenet_v1": ("MobileNet", 1.0), "vgg19": ("VGG19", None)}
 _EPSILON = 1.001e-5  # of batch normalisation, as in keras.applications
 
 
@@ -66,16 +64,9 @@ def resnet(
         padding = "same" if stride == 1 else "valid"
         if stride > 1 and kernel > 1:  # the same on all sides, where padding="same" would shift the grid
             x = layers.ZeroPadding2D((kernel - 1) // 2, name=f"{layer}_pad")(x)
-        x = layers.Conv2D(
-            filters,
-            kernel,
-            strides=stride,
-            padding=padding,
-            dilation_rate=dilation,
-            use_bias=bottleneck,  # keras.applications' have one before their normalisation
-            kernel_initializer="he_normal",
-            name=f"{layer}_conv",
-        )(x)
+        options = {"dilation_rate": dilation, "kernel_initializer": "he_normal", "name": f"{layer}_conv"}
+        # A bias before the normalisation: keras.applications' bottlenecks have one.
+        x = layers.Conv2D(filters, kernel, stride, padding, use_bias=bottleneck, **options)(x)
         return layers.BatchNormalization(epsilon=_EPSILON, momentum=batch_momentum, name=f"{layer}_bn")(x)
 
     def block(x, filters, stride, dilation, shortcut, layer):
@@ -91,7 +82,10 @@ def resnet(
         x = layers.Add(name=f"{layer}_add")([skip, x])
         return layers.ReLU(name=f"{layer}_out")(x)
 
-    x = _normalise(image, mean=(123.68, 116.779, 103.939), scale=1.0 if bottleneck else 1 / 58.0, bgr=bottleneck)
+    mean, scale = (123.68, 116.779, 103.939), 1 / 58.0
+    if bottleneck:  # these saw blue first (`keras.applications.resnet.preprocess_input`)
+        image, mean, scale = ops.flip(image, axis=-1), mean[::-1], 1.0
+    x = layers.Rescaling(scale, offset=[-scale * m for m in mean], name="normalise")(image)
     x = layers.ReLU(name="conv1_relu")(convolve(x, width, 7, 2, 1, "conv1"))
     found = {2: x}
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
@@ -119,7 +113,7 @@ def mobilenet_v2(
     return {stride: network.get_layer(name).output for stride, name in last.items() if stride <= output_stride}
 
 
-def load_backbone(model: keras.Model, name: str, weights: str | Path, width: float | None = None) -> None:
+def load_backbone(model: keras.Model, name: str, weights: str | Path | None, width: float | None = None) -> None:
     """Give a model's backbone layers trained weights, by layer name.
 
     Parameters
@@ -128,9 +122,9 @@ def load_backbone(model: keras.Model, name: str, weights: str | Path, width: flo
         Built on `build_backbone(name, ...)`.
     name : str
         Of the backbone.
-    weights : str or path-like
+    weights : str, path-like or None
         "imagenet" (downloaded by Keras; ResNet-50, -101, -152 and MobileNetV2), or a file: `.keras` or a
-        `.weights.h5` that this model wrote.
+        `.weights.h5` that this model wrote. None leaves the model as it is.
     width : float, optional
         MobileNet's multiplier.
 
@@ -139,8 +133,16 @@ def load_backbone(model: keras.Model, name: str, weights: str | Path, width: flo
     FileNotFoundError, ValueError
         If there is no such file, no such ImageNet weights, or no layer of the file fits.
     """
+    if weights is None:
+        return
     if str(weights) == "imagenet":
-        _copy_layers(_imagenet(name, width), model, f"imagenet weights of {name}")
+        if name not in _IMAGENET:
+            known = ", ".join(_IMAGENET)
+            raise ValueError(f"weights: expected imagenet weights for one of {known}, got {name}")
+        architecture, alpha = _IMAGENET[name]
+        options = {"alpha": width or alpha} if alpha else {}
+        trained = getattr(keras.applications, architecture)(include_top=False, **options)
+        _copy_layers(trained, model, f"imagenet weights of {name}")
         return
     path = Path(weights)
     if not path.is_file():
@@ -149,20 +151,6 @@ def load_backbone(model: keras.Model, name: str, weights: str | Path, width: flo
         _copy_layers(keras.saving.load_model(path, compile=False), model, path)
     else:
         model.load_weights(path)
-
-
-def _imagenet(name, width):
-    known = {
-        "resnet50": lambda: keras.applications.ResNet50(include_top=False),
-        "resnet101": lambda: keras.applications.ResNet101(include_top=False),
-        "resnet152": lambda: keras.applications.ResNet152(include_top=False),
-        "mobilenet_v2": lambda: keras.applications.MobileNetV2(include_top=False, alpha=width or 0.35),
-        "mobilenet_v1": lambda: keras.applications.MobileNet(include_top=False, alpha=width or 1.0),
-        "vgg19": lambda: keras.applications.VGG19(include_top=False),
-    }
-    if name not in known:
-        raise ValueError(f"weights: expected imagenet weights for one of {', '.join(known)}, got {name}")
-    return known[name]()
 
 
 def _copy_layers(source, target, what):
@@ -174,10 +162,3 @@ def _copy_layers(source, target, what):
         raise ValueError(f"{what}: expected layers named and shaped like {target.name}'s, got none that fit")
     for layer in fit:
         layer.set_weights(theirs[layer.name])
-
-
-def _normalise(image, mean, scale, bgr):
-    """Subtract the mean colour; bottleneck networks saw blue first (`keras.applications.resnet.preprocess_input`)."""
-    if bgr:
-        image, mean = keras.ops.flip(image, axis=-1), mean[::-1]
-    return layers.Rescaling(scale, offset=[-scale * m for m in mean], name="normalise")(image)

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+EPSILON = 1e-3  # of batch normalization, as Keras has it
 TINY = 1e-8  # added to squared magnitudes, so that a map that is zero has a gradient
 
 
@@ -24,18 +25,15 @@ class ComplexReLU(keras.layers.Layer):
     ----------
     batch_normalization : bool
         Normalise magnitudes first; otherwise only a learnt bias b, initially 0.
-    momentum, epsilon : float
-        As in `keras.layers.BatchNormalization`.
+    momentum : float
+        Of the running means.
     """
 
-    def __init__(
-        self, batch_normalization: bool = True, momentum: float = 0.99, epsilon: float = 1e-3, **kwargs: Any
-    ) -> None:
+    def __init__(self, batch_normalization: bool = True, momentum: float = 0.99, **kwargs: Any) -> None:
         """Keep the arguments."""
         super().__init__(**kwargs)
         self.batch_normalization = batch_normalization
         self.momentum = momentum
-        self.epsilon = epsilon
 
     def build(self, input_shape: tuple) -> None:
         """A gain and a bias a map, and running mean and variance."""
@@ -54,14 +52,14 @@ class ComplexReLU(keras.layers.Layer):
         scale, shift = 1.0, self.beta
         if self.batch_normalization:
             mean, variance = self._moments(power, inverse, training and self.trainable)
-            scale = self.gamma * ops.rsqrt(variance + self.epsilon)
+            scale = self.gamma * ops.rsqrt(variance + EPSILON)
             shift = self.beta - mean * scale
             scale, shift = ops.cast(scale, x.dtype), ops.cast(shift, x.dtype)
         gain = ops.relu(scale + shift * inverse)[:, :, None]
         return ops.reshape(ops.concatenate([real * gain, imaginary * gain], 2), ops.shape(x))
 
     def _moments(self, power, inverse, training):
-        """Mean and variance of the magnitudes: of this batch in training, else the running ones."""
+        """Mean and variance of the magnitudes: of this batch in training, otherwise the running ones."""
         if not training:
             return ops.cast(self.mean, "float32"), ops.cast(self.variance, "float32")
         mean = ops.mean(ops.cast(power * inverse, "float32"), 0)
@@ -73,11 +71,6 @@ class ComplexReLU(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple) -> tuple | list:
         """As the input."""
         return input_shape
-
-    def get_config(self) -> dict:
-        """Arguments of the layer."""
-        names = ("batch_normalization", "momentum", "epsilon")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable(package="studykit")
@@ -96,7 +89,6 @@ class ComplexDropout(keras.layers.Layer):
         """Keep the arguments."""
         super().__init__(**kwargs)
         self.rate = rate
-        self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, x: keras.KerasTensor, training: bool = False) -> Any:
@@ -110,10 +102,6 @@ class ComplexDropout(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple) -> tuple | list:
         """As the input."""
         return input_shape
-
-    def get_config(self) -> dict:
-        """Arguments of the layer."""
-        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="studykit")

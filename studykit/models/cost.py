@@ -13,7 +13,7 @@ from keras import layers
 from studykit.models.harmonic_layers import HarmonicConv2D
 
 
-def count_parameters(model: keras.Model) -> int:
+def count_parameters(model: keras.Model | layers.Layer) -> int:
     """Trainable parameters."""
     return int(sum(np.prod(weight.shape) for weight in model.trainable_weights))
 
@@ -48,18 +48,14 @@ def _layer(layer, given, made):
         return 4 * tokens * width * inner + 2 * tokens * tokens * inner
     if isinstance(layer, layers.Conv2DTranspose):
         return np.prod(layer.kernel.shape) * np.prod(given[1:-1])  # every input value meets the whole kernel
-    if isinstance(layer, layers.DepthwiseConv2D | layers.Conv2D):
-        return np.prod(layer.kernel.shape) * np.prod(made[1:-1])
-    if isinstance(layer, layers.Dense):
+    if isinstance(layer, layers.DepthwiseConv2D | layers.Conv2D | layers.Dense):
         return np.prod(layer.kernel.shape) * np.prod(made[1:-1], initial=1)
     if isinstance(layer, HarmonicConv2D):
         return layer.multiply_adds() * np.prod(made[1:-1])
     return 0
 
 
-def ms_per_image(
-    model: keras.Model, image_shape: tuple[int, int, int], *, repeats: int = 7, batch_size: int = 1
-) -> float:
+def ms_per_image(model: keras.Model, image_shape: tuple[int, int, int], repeats: int = 7, batch_size: int = 1) -> float:
     """Milliseconds that the network needs for an image, best of several passes after a first one.
 
     Parameters
@@ -89,9 +85,8 @@ def layer_table(model: keras.Model) -> pd.DataFrame:
     rows = []
     for layer in model.layers:
         shape = _shape(layer.output)[1:]
-        own = int(sum(np.prod(weight.shape) for weight in layer.trainable_weights))
         output = " x ".join(map(str, (*shape[2:], *shape[:2])))
-        rows.append((layer.name, type(layer).__name__, output, own))
+        rows.append((layer.name, type(layer).__name__, output, count_parameters(layer)))
     return pd.DataFrame(rows, columns=["layer", "kind", "output", "parameters"])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 from keras import layers, ops
+from keras.initializers import TruncatedNormal
 
 from studykit.models.backbones import build_backbone, load_backbone
 
@@ -73,25 +74,20 @@ def deepercut(
         x = layers.ReLU(name=f"up{stride}_relu")(x)
     outputs = {}
     for head, filters in (("scores", keypoints), ("offsets", 2 * keypoints)):
+        small, last = TruncatedNormal(stddev=0.01), {"dtype": "float32", "name": head}
         if stride == STRIDE:
-            y = layers.Conv2D(filters, 1, kernel_initializer=_small(), dtype="float32", name=head)(x)
+            y = layers.Conv2D(filters, 1, kernel_initializer=small, **last)(x)
         elif skip:
-            y = layers.Conv2DTranspose(filters, 3, 2, "same", kernel_initializer=_small(), name=f"{head}_deconv")(x)
-            side = layers.Conv2D(filters, 1, kernel_initializer=_small(), name=f"{head}_skip")(maps[STRIDE])
-            y = layers.Add(dtype="float32", name=head)([y, side])
+            y = layers.Conv2DTranspose(filters, 3, 2, "same", kernel_initializer=small, name=f"{head}_deconv")(x)
+            small = TruncatedNormal(stddev=0.01)
+            side = layers.Conv2D(filters, 1, kernel_initializer=small, name=f"{head}_skip")(maps[STRIDE])
+            y = layers.Add(**last)([y, side])
         else:
-            y = layers.Conv2DTranspose(filters, 3, 2, "same", kernel_initializer=_small(), dtype="float32", name=head)(
-                x
-            )
+            y = layers.Conv2DTranspose(filters, 3, 2, "same", kernel_initializer=small, **last)(x)
         outputs[head] = y
     model = keras.Model(image, outputs, name=name)
-    if weights is not None:
-        load_backbone(model, backbone, weights, width)
+    load_backbone(model, backbone, weights, width)
     return model
-
-
-def _small():
-    return keras.initializers.TruncatedNormal(stddev=0.01)
 
 
 def score_loss(target: Any, scores: Any) -> Any:
@@ -100,11 +96,11 @@ def score_loss(target: Any, scores: Any) -> Any:
     Parameters
     ----------
     target : tensor (batch, h, w, 2 K)
-        1 in cells near the keypoint, else 0; then weights, 0 where nothing is known.
+        1 in cells near the keypoint, otherwise 0; then weights, 0 where nothing is known.
     scores : tensor (batch, h, w, K)
         Logits.
     """
-    target, weight = _halves(target)
+    target, weight = ops.split(target, 2, -1)
     loss = ops.maximum(scores, 0) - scores * target + ops.log1p(ops.exp(-ops.abs(scores)))
     return ops.sum(loss * weight) / ops.maximum(ops.sum(weight), 1)
 
@@ -115,19 +111,14 @@ def offset_loss(target: Any, offsets: Any, weight: float = 0.05, delta: float = 
     Parameters
     ----------
     target : tensor (batch, h, w, 4 K)
-        Offsets, then their weights: 1 in cells near the keypoint, else 0.
+        Offsets, then their weights: 1 in cells near the keypoint, otherwise 0.
     offsets : tensor (batch, h, w, 2 K)
     weight : float
         DeepLabCut's `locref_loss_weight`.
     delta : float
         Where the loss turns from quadratic to linear.
     """
-    target, inside = _halves(target)
+    target, inside = ops.split(target, 2, -1)
     error = ops.abs(offsets - target)
     loss = ops.where(error < delta, 0.5 * error * error, delta * (error - 0.5 * delta))
     return weight * ops.sum(loss * inside) / ops.maximum(ops.sum(inside), 1)
-
-
-def _halves(target):
-    channels = target.shape[-1] // 2
-    return target[..., :channels], target[..., channels:]

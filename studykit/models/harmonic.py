@@ -12,7 +12,7 @@ from keras import layers
 
 from studykit.models.complex_layers import ComplexConcatenate, ComplexDropout, ComplexReLU, Magnitude
 from studykit.models.harmonic_layers import HarmonicConv2D
-from studykit.models.unet import check_input_size, mask_head
+from studykit.models.unet import mask_head, u_shape
 
 
 def harmonic_unet(
@@ -66,10 +66,8 @@ def harmonic_unet(
     ValueError
         If a width is odd, or the image size cannot be halved at every level.
     """
-    check_input_size(input_shape, len(widths), name)
     if any(width % 2 for width in widths):
         raise ValueError(f"{name}: expected even widths, half for each order, got {tuple(widths)}")
-
     up_kernel_size = kernel_size if up_kernel_size is None else up_kernel_size
 
     def convolution(x, width, size, place, **arguments):
@@ -77,30 +75,15 @@ def harmonic_unet(
         x = HarmonicConv2D(width // 2, size, mode=mode, name=place, **rings, **arguments)(x)
         return ComplexReLU(batch_normalization, momentum, name=f"{place}_relu")(x)
 
-    def pair(x, width, place, real_input=False):
-        x = convolution(x, width, kernel_size, f"{place}_conv1", real_input=real_input)
+    def pair(x, width, place):
+        x = convolution(x, width, kernel_size, f"{place}_conv1", real_input=place == "down1")
         return convolution(x, width, kernel_size, f"{place}_conv2")
 
-    inputs = layers.Input(input_shape, name="image")
-    x = inputs
-    skips = []
-    for level, width in enumerate(widths[:-1], start=1):
-        x = pair(x, width, f"down{level}", real_input=level == 1)
-        skips.append(x)
-        if level > 1:
-            x = ComplexDropout(dropout, name=f"down{level}_dropout")(x)
-        x = layers.AveragePooling2D(2, name=f"down{level}_pool")(x)
-    x = pair(x, widths[-1], "bottom")
-    x = ComplexDropout(dropout, name="bottom_dropout")(x)
-    for level in range(len(widths) - 1, 0, -1):
-        width = widths[level - 1]
+    def up(x, width, place):
         if up_kernel_size == 1:  # point by point: the same before up-sampling, at a quarter of the cost
-            x = convolution(x, width, 1, f"up{level}_conv0")
-            x = layers.UpSampling2D(2, name=f"up{level}_upsample")(x)
-        else:
-            x = convolution(x, width, up_kernel_size, f"up{level}_conv0", up_sampling=2)
-        x = ComplexConcatenate(name=f"up{level}_concatenate")([skips.pop(), x])
-        x = pair(x, width, f"up{level}")
-        if level > 1:
-            x = ComplexDropout(dropout, name=f"up{level}_dropout")(x)
-    return keras.Model(inputs, head(Magnitude(name="features")(x)), name=name)
+            return layers.UpSampling2D(2, name=f"{place}_upsample")(convolution(x, width, 1, f"{place}_conv0"))
+        return convolution(x, width, up_kernel_size, f"{place}_conv0", up_sampling=2)
+
+    kinds = layers.AveragePooling2D, ComplexDropout, ComplexConcatenate
+    image, maps = u_shape(input_shape, widths, dropout, pair, up, kinds, name)
+    return keras.Model(image, head(Magnitude(name="features")(maps)), name=name)

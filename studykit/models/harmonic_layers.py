@@ -287,8 +287,3 @@ class HarmonicConv2D(keras.layers.Layer):
         """Height and width of the enlarged input, 4 filters channels."""
         batch, *size, _ = input_shape
         return (batch, *(length and length * self.up_sampling for length in size), 4 * self.filters)
-
-    def get_config(self) -> dict:
-        """Arguments of the layer."""
-        names = ("filters", "kernel_size", "real_input", "up_sampling", "radii", "ring_width", "mode")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -1,7 +1,7 @@
 """Losses of paper 003, section II-D: soft Dice for masks, mean squared error for heat maps, cross entropy for labels.
 
 Pixels whose target is NaN do not count: the padding that brings images of different sizes into one batch, and what
-nobody labelled. Each loss is a mean over images of one value an image, and serializes with the model. The paper adds
+nobody labelled. Each loss is averaged over the images of a batch, and serializes with the model. The paper adds
 them up; give weights to `model.compile(loss_weights=...)`.
 """
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 from keras import ops
+
+SMOOTH = 1e-6  # added above and below the fraction of Dice
 
 
 @keras.saving.register_keras_serializable(package="studykit")
@@ -22,30 +24,17 @@ class SoftDice(keras.losses.Loss):
     Targets and predictions are (batch, height, width, channels); a target may have the foreground channel alone.
     """
 
-    def __init__(self, name: str = "soft_dice", smooth: float = 1e-6, **kwargs: Any) -> None:
-        """Set the number added above and below the fraction."""
-        super().__init__(name=name, **kwargs)
-        self.smooth = smooth
-
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """One value an image, (batch,)."""
         target, known = _known(y_true[..., -1])
         predicted = y_pred[..., -1] * known
         common = ops.sum(target * predicted, (1, 2))
-        return 1 - (2 * common + self.smooth) / (ops.sum(target, (1, 2)) + ops.sum(predicted, (1, 2)) + self.smooth)
-
-    def get_config(self) -> dict:
-        """Arguments."""
-        return {**super().get_config(), "smooth": self.smooth}
+        return 1 - (2 * common + SMOOTH) / (ops.sum(target, (1, 2)) + ops.sum(predicted, (1, 2)) + SMOOTH)
 
 
 @keras.saving.register_keras_serializable(package="studykit")
 class MaskedMeanSquaredError(keras.losses.Loss):
     """Mean of (y - x)^2 over all that is known of one image: pixels and channels of heat maps (II-D3a), coordinates."""
-
-    def __init__(self, name: str = "masked_mean_squared_error", **kwargs: Any) -> None:
-        """Take the arguments of a Keras loss."""
-        super().__init__(name=name, **kwargs)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """One value an image, (batch,)."""
@@ -60,10 +49,6 @@ class PixelCrossEntropy(keras.losses.Loss):
     y may be 0 and 1 (the label of the nearest joint) or values between (its Gaussian: they need not add up to 1), x are
     softmax outputs. A pixel with NaN in any channel does not count.
     """
-
-    def __init__(self, name: str = "pixel_cross_entropy", **kwargs: Any) -> None:
-        """Take the arguments of a Keras loss."""
-        super().__init__(name=name, **kwargs)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """One value an image, (batch,)."""

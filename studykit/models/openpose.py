@@ -18,19 +18,7 @@ STRIDE = 8  # px a cell
 BACKBONES = ("vgg19", "mobilenet")
 STAGES = {"vgg19": 6, "mobilenet": 2}  # as published
 # Filters and stride of MobileNetV1's separable layers (Howard et al. 2017, table 1) up to the last that is kept.
-_SEPARABLE = (
-    (64, 1),
-    (128, 2),
-    (128, 1),
-    (256, 2),
-    (256, 1),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-)
+_SEPARABLE = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), *6 * [(512, 1)])
 _DILATED = 7  # the separable layer with the dilation, counted from 1
 _VGG = ((64, 2), (128, 2), (256, 4), (512, 2))  # filters and layers of each block
 
@@ -96,21 +84,13 @@ def openpose(
     x = seen
     for n in range(1, stages + 1):
         number = "" if n == stages else n
-        heads = {"maps": keypoints + 1, "pafs": 2 * limbs}
-        found = stage(
-            x,
-            n,
-            features,
-            {f"{head}{number}": channels for head, channels in heads.items()},
-            batch_momentum,
-            everywhere,
-        )
+        heads = {f"maps{number}": keypoints + 1, f"pafs{number}": 2 * limbs}
+        found = stage(x, n, features, heads, batch_momentum, everywhere)
         outputs |= found
         if n < stages:
             x = layers.Concatenate(name=f"stage{n + 1}_input")([seen, *found.values()])
     model = keras.Model(image, outputs, name=name)
-    if weights is not None:
-        load_backbone(model, {"vgg19": "vgg19", "mobilenet": "mobilenet_v1"}[backbone], weights, width)
+    load_backbone(model, "mobilenet_v1" if light else "vgg19", weights, width)
     return model
 
 
@@ -149,17 +129,12 @@ def _mobilenet(image, width, features, momentum, everywhere):
     """Dilated MobileNetV1, layers named as keras.applications', then separable layers with a residual connection."""
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(image)
     x = layers.Conv2D(round(32 * width), 3, 2, "same", use_bias=False, kernel_initializer="he_normal", name="conv1")(x)
-    x = layers.ReLU(name="conv1_relu")(layers.BatchNormalization(momentum=momentum, name="conv1_bn")(x))
+    x = _normalised_relu(x, "conv1", momentum)
     for n, (filters, stride) in enumerate(_SEPARABLE, start=1):
-        dilation = 2 if n == _DILATED else 1
-        options = {"use_bias": False, "dilation_rate": dilation, "depthwise_initializer": "he_normal"}
-        x = layers.DepthwiseConv2D(3, stride, "same", name=f"conv_dw_{n}", **options)(x)
-        x = layers.BatchNormalization(momentum=momentum, name=f"conv_dw_{n}_bn")(x)
-        x = layers.ReLU(name=f"conv_dw_{n}_relu")(x)
-        options = {"use_bias": False, "kernel_initializer": "he_normal"}
-        x = layers.Conv2D(round(filters * width), 1, name=f"conv_pw_{n}", **options)(x)
-        x = layers.BatchNormalization(momentum=momentum, name=f"conv_pw_{n}_bn")(x)
-        x = layers.ReLU(name=f"conv_pw_{n}_relu")(x)
+        options = {"use_bias": False, "depthwise_initializer": "he_normal", "name": f"conv_dw_{n}"}
+        x = layers.DepthwiseConv2D(3, stride, "same", dilation_rate=2 if n == _DILATED else 1, **options)(x)
+        x = _normalised_relu(x, f"conv_dw_{n}", momentum)
+        x = _relu_conv(x, round(filters * width), 1, f"conv_pw_{n}", momentum, use_bias=False)
     x = narrow = _relu_conv(x, features, 1, "narrow", everywhere)
     for n in (1, 2, 3):
         x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"trunk{n}_dw")(x)
@@ -179,29 +154,22 @@ def _light_stage(x, stage, features, heads, momentum, everywhere):
         for n in range(1, 6):
             x = y = _relu_conv(x, features, 1, f"{layer}_block{n}_in", everywhere)
             for part, dilation in (("a", 1), ("b", 2)):
-                y = layers.Conv2D(
-                    features,
-                    3,
-                    padding="same",
-                    dilation_rate=dilation,
-                    kernel_initializer="he_normal",
-                    name=f"{layer}_block{n}{part}",
-                )(y)
-                y = layers.BatchNormalization(momentum=momentum, name=f"{layer}_block{n}{part}_bn")(y)
-                y = layers.ReLU(name=f"{layer}_block{n}{part}_relu")(y)
+                y = _relu_conv(y, features, 3, f"{layer}_block{n}{part}", momentum, dilation_rate=dilation)
             x = layers.Add(name=f"{layer}_block{n}_add")([x, y])
-    found = {}
+    found, wide = {}, features * (4 if stage == 1 else 1)
     for name, channels in heads.items():
-        y = _relu_conv(
-            x, features * (4 if stage == 1 else 1), 1, f"{layer}_{name.rstrip('0123456789')}_conv", everywhere
-        )
+        y = _relu_conv(x, wide, 1, f"{layer}_{name.rstrip('0123456789')}_conv", everywhere)
         found[name] = _head(y, channels, name)
     return found
 
 
-def _relu_conv(x, filters, kernel, layer, momentum):
+def _relu_conv(x, filters, kernel, layer, momentum, **options):
     """Convolution and ReLU, between them batch normalisation unless its momentum is None."""
-    x = layers.Conv2D(filters, kernel, padding="same", kernel_initializer="he_normal", name=layer)(x)
+    x = layers.Conv2D(filters, kernel, padding="same", kernel_initializer="he_normal", name=layer, **options)(x)
+    return _normalised_relu(x, layer, momentum)
+
+
+def _normalised_relu(x, layer, momentum):
     if momentum is not None:
         x = layers.BatchNormalization(momentum=momentum, name=f"{layer}_bn")(x)
     return layers.ReLU(name=f"{layer}_relu")(x)

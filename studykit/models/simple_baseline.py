@@ -55,8 +55,7 @@ def simple_baseline(
     sides = [maps[stride] for stride in (16, 8, 4)] if skip else ()
     outputs = {"heatmaps": heatmap_head(maps[32], keypoints, deconvolutions, sides, batch_momentum)}
     model = keras.Model(image, outputs, name=name)
-    if weights is not None:
-        load_backbone(model, backbone, weights, width)
+    load_backbone(model, backbone, weights, width)
     return model
 
 
@@ -74,9 +73,8 @@ def heatmap_head(
     narrow = keras.initializers.RandomNormal(stddev=0.001)  # of the authors' published code
     for n, filters in enumerate(deconvolutions, start=1):
         layer = f"deconv{n}"
-        x = layers.Conv2DTranspose(
-            filters, 4, strides=2, padding="same", use_bias=False, kernel_initializer="he_normal", name=layer
-        )(x)
+        options = {"use_bias": False, "kernel_initializer": "he_normal", "name": layer}
+        x = layers.Conv2DTranspose(filters, 4, 2, "same", **options)(x)
         if sides:
             side = layers.Conv2D(filters, 1, use_bias=False, name=f"{layer}_skip")(sides[n - 1])
             x = layers.Add(name=f"{layer}_add")([x, side])

@@ -17,6 +17,35 @@ def mask_head(features: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Softmax(dtype="float32", name="mask")(scores)
 
 
+def mask_and_joints_head(joints: str, count: int) -> Callable[[keras.KerasTensor], dict[str, keras.KerasTensor]]:
+    """A head for a mask and joints at once (paper 003, section II-D3).
+
+    Parameters
+    ----------
+    joints : str
+        Encoding, one of `joint_maps.JOINTS`.
+    count : int
+        Joints of the skeleton.
+
+    Returns
+    -------
+    callable
+        From features to outputs by name: `mask`, two channels of a softmax; `joint_map`, one linear channel, with
+        "regression" and "triple"; `joints`, 1 + count channels of a softmax, with all encodings but "regression".
+    """
+
+    def head(features):
+        outputs = {"mask": mask_head(features)}
+        if joints in ("regression", "triple"):
+            outputs["joint_map"] = layers.Conv2D(1, 1, dtype="float32", name="joint_map")(features)
+        if joints in ("softmax", "regression_softmax", "triple"):
+            scores = layers.Conv2D(1 + count, 1, name="joint_scores")(features)
+            outputs["joints"] = layers.Softmax(dtype="float32", name="joints")(scores)
+        return outputs
+
+    return head
+
+
 def unet(
     input_shape: tuple = (None, None, 3),
     *,
@@ -25,6 +54,7 @@ def unet(
     up_kernel_size: int = 2,
     dropout: float = 0.3,
     batch_normalization: bool = False,
+    momentum: float = 0.99,
     head: Callable = mask_head,
     name: str = "unet",
 ) -> keras.Model:
@@ -45,6 +75,8 @@ def unet(
         Rate after each pair of the lower levels: not at level 1; skip connections leave before it.
     batch_normalization : bool
         Between each convolution of a pair and its ReLU; the paper's network has none.
+    momentum : float
+        Of the running means of batch normalization.
     head : callable
         From the features (batch, height, width, widths[0]) to one output tensor or a dict of several by name.
     name : str
@@ -60,59 +92,68 @@ def unet(
     ValueError
         If the image size cannot be halved at every level.
     """
-    check_input_size(input_shape, len(widths), name)
+
+    def convolution(x, width, size, place):
+        options = {"padding": "same", "kernel_initializer": "he_normal", "name": place}
+        if not batch_normalization:
+            return layers.Conv2D(width, size, activation="relu", **options)(x)
+        x = layers.Conv2D(width, size, use_bias=False, **options)(x)
+        x = layers.BatchNormalization(momentum=momentum, name=f"{place}_normalization")(x)
+        return layers.ReLU(name=f"{place}_relu")(x)
 
     def pair(x, width, place):
-        for i in (1, 2):
-            x = convolution(x, width, kernel_size, f"{place}_conv{i}", batch_normalization)
-        return x
+        x = convolution(x, width, kernel_size, f"{place}_conv1")
+        return convolution(x, width, kernel_size, f"{place}_conv2")
 
-    inputs = layers.Input(input_shape, name="image")
-    x = inputs
-    skips = []
-    for level, width in enumerate(widths[:-1], start=1):
-        x = pair(x, width, f"down{level}")
-        skips.append(x)
-        if level > 1:
-            x = layers.Dropout(dropout, name=f"down{level}_dropout")(x)
-        x = layers.MaxPooling2D(2, name=f"down{level}_pool")(x)
-    x = pair(x, widths[-1], "bottom")
-    x = layers.Dropout(dropout, name="bottom_dropout")(x)
-    for level in range(len(widths) - 1, 0, -1):
-        width = widths[level - 1]
-        x = layers.UpSampling2D(2, name=f"up{level}_upsample")(x)
-        x = convolution(x, width, up_kernel_size, f"up{level}_conv0", batch_normalization)
-        x = layers.Concatenate(name=f"up{level}_concatenate")([skips.pop(), x])
-        x = pair(x, width, f"up{level}")
-        if level > 1:
-            x = layers.Dropout(dropout, name=f"up{level}_dropout")(x)
-    return keras.Model(inputs, head(x), name=name)
+    def up(x, width, place):
+        x = layers.UpSampling2D(2, name=f"{place}_upsample")(x)
+        return convolution(x, width, up_kernel_size, f"{place}_conv0")
+
+    kinds = layers.MaxPooling2D, layers.Dropout, layers.Concatenate
+    image, features = u_shape(input_shape, widths, dropout, pair, up, kinds, name)
+    return keras.Model(image, head(features), name=name)
 
 
-def convolution(
-    x: keras.KerasTensor, width: int, kernel_size: int, name: str, batch_normalization: bool
-) -> keras.KerasTensor:
-    """Convolution and ReLU, normalised between when asked."""
-    x = layers.Conv2D(
-        width,
-        kernel_size,
-        padding="same",
-        use_bias=not batch_normalization,
-        kernel_initializer="he_normal",
-        activation=None if batch_normalization else "relu",
-        name=name,
-    )(x)
-    if not batch_normalization:
-        return x
-    x = layers.BatchNormalization(name=f"{name}_normalization")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
+def u_shape(
+    input_shape: tuple, widths: tuple[int, ...], dropout: float, pair: Callable, up: Callable, kinds: tuple, name: str
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Image and features of a network that goes down and up again, with skip connections; see `unet`.
 
+    Parameters
+    ----------
+    input_shape, widths, dropout, name
+        As `unet`.
+    pair, up : callable
+        From a tensor, a width and a place to the tensor after two convolutions, and after up-sampling with one.
+    kinds : tuple
+        Layers that pool, drop out and join.
 
-def check_input_size(input_shape: tuple, levels: int, name: str) -> None:
-    """Refuse sizes that pooling and up-sampling would not bring back."""
-    factor = 2 ** (levels - 1)
+    Raises
+    ------
+    ValueError
+        If the image size cannot be halved at every level.
+    """
+    factor = 2 ** (len(widths) - 1)
     if any(size is not None and size % factor for size in input_shape[:2]):
         raise ValueError(
             f"{name}: expected height and width to be multiples of {factor}, got {tuple(input_shape[:2])}; "
             "pad the images or take fewer levels"
         )
+    pool, drop, join = kinds
+    x = image = layers.Input(input_shape, name="image")
+    skips = []
+    for level, width in enumerate(widths[:-1], start=1):
+        x = pair(x, width, f"down{level}")
+        skips.append(x)
+        if level > 1:
+            x = drop(dropout, name=f"down{level}_dropout")(x)
+        x = pool(2, name=f"down{level}_pool")(x)
+    x = pair(x, widths[-1], "bottom")
+    x = drop(dropout, name="bottom_dropout")(x)
+    for level in range(len(widths) - 1, 0, -1):
+        x = up(x, widths[level - 1], f"up{level}")
+        x = join(name=f"up{level}_concatenate")([skips.pop(), x])
+        x = pair(x, widths[level - 1], f"up{level}")
+        if level > 1:
+            x = drop(dropout, name=f"up{level}_dropout")(x)
+    return image, x

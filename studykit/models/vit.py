@@ -20,17 +20,12 @@ class PositionEmbedding(layers.Layer):
 
     def build(self, input_shape: tuple) -> None:
         """One vector a token."""
-        self.embedding = self.add_weight(
-            shape=input_shape[1:], initializer=keras.initializers.TruncatedNormal(stddev=0.02), name="embedding"
-        )
+        small = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.embedding = self.add_weight(shape=input_shape[1:], initializer=small, name="embedding")
 
     def call(self, x: keras.KerasTensor) -> Any:
         """Same shape out."""
         return x + self.embedding
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple | list:
-        """As the input."""
-        return input_shape
 
 
 def vit(

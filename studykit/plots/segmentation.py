@@ -71,21 +71,17 @@ def draw_masks(
         Which stills to show, in this order; all if not given.
     """
     numbers = range(len(stills)) if numbers is None else numbers
-    stills = [stills[n] for n in numbers]
-    masks = {name: [images[n] for n in numbers] for name, images in masks.items()}
     pictures = {"image": [s.image for s in stills], "target": [255 * s.mask.astype(np.uint8) for s in stills], **masks}
-    size = TWO_COLUMNS / len(stills)
-    fig, axes = plt.subplots(len(pictures), len(stills), figsize=(TWO_COLUMNS, size * len(pictures)), squeeze=False)
+    size = TWO_COLUMNS / len(numbers)
+    fig, axes = plt.subplots(len(pictures), len(numbers), figsize=(TWO_COLUMNS, size * len(pictures)), squeeze=False)
     for row, (name, images) in zip(axes, pictures.items(), strict=True):
-        for ax, image in zip(row, images, strict=True):
-            ax.imshow(image, cmap="gray", vmin=0, vmax=255)
+        for ax, n in zip(row, numbers, strict=True):
+            ax.imshow(images[n], cmap="gray", vmin=0, vmax=255)
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
         row[0].set_ylabel(name)
-    shown = pd.DataFrame(
-        {"network": np.repeat(list(masks), len(stills)), "source": len(masks) * [s.source for s in stills]}
-    )
-    return fig, shown.assign(mask_px=[float((image > 127).sum()) for images in masks.values() for image in images])
+    rows = [(name, stills[n].source, float((masks[name][n] > 127).sum())) for name in masks for n in numbers]
+    return fig, pd.DataFrame(rows, columns=["network", "source", "mask_px"])
 
 
 def draw_channels(still: Still, maps: np.ndarray, keypoints: Sequence[str]) -> Drawn:

@@ -82,22 +82,15 @@ class Settings(Family):
 
     def build(self, weights: str | None = None) -> "keras.Model":
         """The network, its weights drawn from Keras's seed; it has no backbone that `weights` could fill."""
-        import keras
-
         from studykit.models.harmonic import harmonic_unet
-        from studykit.models.joint_heads import mask_and_joints_head
-        from studykit.models.unet import unet
+        from studykit.models.unet import mask_and_joints_head, unet
 
-        options = {"widths": self.widths, "kernel_size": self.kernel_size, "dropout": self.dropout}
-        options |= {"head": mask_and_joints_head(self.joints, len(self.keypoints))}
+        head = mask_and_joints_head(self.joints, len(self.keypoints))
+        options = {"widths": self.widths, "kernel_size": self.kernel_size, "dropout": self.dropout, "head": head}
+        options |= {"momentum": self.batch_momentum}
         if self.architecture == "harmonic":
-            model = harmonic_unet(momentum=self.batch_momentum, **options)
-        else:
-            model = unet(batch_normalization=self.batch_normalization, **options)
-        for layer in model.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.momentum = self.batch_momentum
-        return model
+            return harmonic_unet(**options)
+        return unet(batch_normalization=self.batch_normalization, **options)
 
     @property
     def losses(self) -> dict[str, Any]:
@@ -205,13 +198,7 @@ def in_order(network: Network, stills: Sequence[Still]) -> list[dict[str, np.nda
 
 
 def prepare_sets(
-    stills: dict[str, StillSet],
-    size_px: int,
-    framing: str,
-    *,
-    joint_share: float = 0.88,
-    images: int = 0,
-    seed: int = 0,
+    stills: dict[str, StillSet], size_px: int, framing: str, joint_share: float = 0.88, images: int = 0, seed: int = 0
 ) -> tuple[dict[str, StillSet], pd.DataFrame, pd.DataFrame]:
     """The sets of a training, each as `prepare` makes it.
 
@@ -232,14 +219,12 @@ def prepare_sets(
     pandas.DataFrame
         set, people, images, how many were left out by reason, and where the masks come from.
     """
-    prepared = {name: prepare(part, size_px, framing, joint_share=joint_share) for name, part in stills.items()}
+    prepared = {name: prepare(part, size_px, framing, joint_share) for name, part in stills.items()}
     sets = {name: part for name, (part, _, _) in prepared.items()}
     chosen = np.random.default_rng(seed).permutation(len(sets["train"]))[: images or None]
     sets["train"] = sets["train"].subset(sorted(chosen))
-    rows = [
-        {"set": name, "people": len(set(part.participants)), "images": len(part)} | prepared[name][2]
-        for name, part in sets.items()
-    ]
+    counts = {name: {"people": len(set(part.participants)), "images": len(part)} for name, part in sets.items()}
+    rows = [{"set": name} | counts[name] | left_out for name, (_, _, left_out) in prepared.items()]
     return sets, prepared["validation"][1], pd.DataFrame(rows).assign(masks=mask_origin(sets["validation"]))
 
 
@@ -257,7 +242,7 @@ def mask_origin(stills: StillSet) -> str:
 
 
 def prepare(
-    stills: StillSet, size_px: int, framing: str = "whole", *, joint_share: float = 0.88
+    stills: StillSet, size_px: int, framing: str = "whole", joint_share: float = 0.88
 ) -> tuple[StillSet, pd.DataFrame, dict[str, int]]:
     """Stills as paper 003 made them: one person with nearly all joints in a small picture.
 
@@ -311,11 +296,11 @@ def prepare(
     return StillSet(kept, names), pd.DataFrame(rows, columns=["source", "participant", "head_px"]), left_out
 
 
-def _whole(still: Still, size_px: int) -> tuple[Still, float]:
+def _whole(still, size_px):
     return rescale(still, size_px), size_px / min(still.image.shape[:2])
 
 
-def _square(still: Still, size_px: int) -> tuple[Still, float]:
+def _square(still, size_px):
     x, y, width, height = still.box
     scale = size_px / (ROOM * max(width, height))
     matrix = zoom_matrix(scale, (x + (width - 1) / 2, y + (height - 1) / 2), size_px, size_px)

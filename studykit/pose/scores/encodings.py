@@ -81,58 +81,12 @@ def table_1(scores: pd.DataFrame, runs: Mapping[str, str], paper: Mapping[str, f
     return table.replace({"quantity": {"training time": "training time, h"}})
 
 
-def time_ratio(scores: pd.DataFrame, runs: Mapping[str, str]) -> float:
-    """Training time of an image with the harmonic U-Net over that with the U-Net."""
-    seconds = scores.drop_duplicates("run").set_index("run").seconds_per_image
-    return seconds[runs["harmonic U-Net"]] / seconds[runs["U-Net"]]
-
-
-def table_1_text(scores: pd.DataFrame, runs: Mapping[str, str], paper: Mapping[str, float]) -> str:
-    """What Table I was measured on, and the ratio of times."""
-    plain = scores[scores.run == runs["U-Net"]].iloc[0]
-    published = paper["training time, harmonic"] / paper["training time, U-Net"]
-    return (
-        f"{plain.images} training images, masks: {plain.masks}. An image took the harmonic network "
-        f"{time_ratio(scores, runs):.1f} times as long (the paper: {published:.1f}). The paper has no test people; its "
-        "validation images chose weights."
-    )
-
-
 def learning_curve(scores: pd.DataFrame, runs: Mapping[str, str]) -> pd.DataFrame:
     """Dice of test people by number of training images: every run of these two networks, whatever its name and seed."""
     same = scores.parameters[scores.run.isin(runs.values())]
     curve = scores[(scores.set == "test") & (scores.joints == "none") & scores.parameters.isin(same)]
     curve = curve.assign(network=curve.architecture.replace({"unet": "U-Net", "harmonic": "harmonic U-Net"}))
     return curve.sort_values(["network", "images", "seed"])[["network", "images", "seed", "dice", "run"]]
-
-
-def learning_curve_text(curve: pd.DataFrame) -> str:
-    """How many runs, sizes and seeds a learning curve has."""
-    seeds = curve.groupby(["network", "images"]).seed.nunique().max()
-    spread = f"up to {seeds} seeds; lines are means, the shade reaches from the lowest to the highest"
-    return (
-        f"{len(curve)} runs, {curve.images.nunique()} sizes of the training set, "
-        f"{spread if seeds > 1 else 'one seed each, so that no spread is known'}."
-    )
-
-
-def architectures_text(
-    scores: pd.DataFrame, runs: Mapping[str, str], paper: Mapping[str, float], lost: pd.Series
-) -> str:
-    """U-Net against harmonic U-Net, in words; `lost` is the Dice lost by turning, by network."""
-    valid = {name: _dice(scores, run, "validation") for name, run in runs.items()}
-    carries = "carries over" if lost["harmonic U-Net"] < lost["U-Net"] / 2 else "hardly carries over"
-    return (
-        f"On upright people the {max(valid, key=valid.get)} has the higher validation Dice ({valid['U-Net']:.3f} "
-        f"against {valid['harmonic U-Net']:.3f}; the paper: {paper['validation Dice, U-Net']:.3f} against "
-        f"{paper['validation Dice, harmonic']:.3f}). On turned ones the U-Net loses up to {lost['U-Net']:.3f}, the "
-        f"harmonic U-Net {lost['harmonic U-Net']:.3f}: it {carries} to angles it has not seen. It costs "
-        f"{time_ratio(scores, runs):.1f} times the training time."
-    )
-
-
-def _dice(scores: pd.DataFrame, run: str, part: str) -> float:
-    return scores.dice[(scores.run == run) & (scores.set == part)].iloc[0]
 
 
 def table_2(scores: pd.DataFrame, runs: Mapping[str, str], paper: Mapping[str, float]) -> pd.DataFrame:
@@ -154,11 +108,6 @@ def seeds_table(scores: pd.DataFrame, runs: Mapping[str, str]) -> pd.DataFrame:
     return table.loc[table.set != "train", ["encoding", "set", "seed", "dice", "run"]]
 
 
-def dice_table(seeds: pd.DataFrame) -> pd.DataFrame:
-    """Mean, min, max and count of the seeds' Dice by encoding and set, from `seeds_table`."""
-    return seeds.groupby(["encoding", "set"], sort=False).dice.agg(["mean", "min", "max", "count"]).reset_index()
-
-
 def pck_by_encoding(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Tables of `masks.pck_table` side by side: keypoint, and "<encoding> n" and so on."""
     wide = pd.concat({name: table.set_index("keypoint") for name, table in found.items()}, axis=1)
@@ -174,18 +123,6 @@ def weights_table(scores: pd.DataFrame, folder: Path | str, fraction: float) -> 
     return weighed[["joints_weight", "dice", "pck", "cross_entropy", "run"]]
 
 
-def encodings_headline(found: Mapping[str, pd.DataFrame]) -> dict[str, float]:
-    """The numbers that the encodings are judged by, over all joints, from tables of `masks.pck_table`."""
-    whole = {name: table.set_index("keypoint").loc["all"] for name, table in found.items()}
-    return {
-        "pck_half_head_softmax": whole["Mask + Softmax"].pck,
-        "pck_half_head_regression_softmax": whole["Mask + Reg. Softmax"].pck,
-        "pck_half_head_triple": whole["Triple Model"].pck,
-        "any_joint_half_head_regression": whole["Mask + Reg."].pck_any,
-        "median_error_px_softmax": whole["Mask + Softmax"].median_px,
-    }
-
-
 def joints_text(found: Mapping[str, pd.DataFrame], fraction: float) -> str:
     """Which encoding detects most joints, and which joints, in words."""
     shares = {name: table.set_index("keypoint").pck for name, table in found.items()}
@@ -198,31 +135,3 @@ def joints_text(found: Mapping[str, pd.DataFrame], fraction: float) -> str:
         f"{best} detects most joints of unseen people, {100 * named[best]:.0f} % within {fraction:g} of a head, "
         f"occluded ones included; {share.idxmax()} best, {share.idxmin()} worst."
     ).replace("_", " ")
-
-
-def encodings_text(masks: pd.DataFrame, weights: pd.DataFrame, paper: Mapping[str, float]) -> str:
-    """What joints do to masks, and which weight of the cross entropy was best, in words.
-
-    Parameters
-    ----------
-    masks : pandas.DataFrame
-        As from `dice_table`.
-    weights : pandas.DataFrame
-        As from `weights_table`.
-    paper : dict of float
-    """
-    dice = masks[masks.set == "validation"].set_index("encoding")["mean"]
-    gain = dice["Mask + Softmax"] - dice.get("mask alone", np.nan)
-    published = paper["validation Dice, Mask + Softmax"] - paper["validation Dice, U-Net"]
-    by_weight = weights.groupby("joints_weight")[["pck", "dice"]].mean().dropna()
-    compared = "One weight of the cross entropy was tried."
-    if len(by_weight) > 1:
-        compared = (
-            f"Of {len(by_weight)} weights of the cross entropy, {by_weight.pck.idxmax():g} detected most joints and "
-            f"{by_weight.dice.idxmax():g} gave the best mask."
-        )
-    return (
-        f"Joints change the validation Dice of the mask by {gain:+.3f} with Mask + Softmax (the paper: {published:+.3f}"
-        f") and leave it at {dice['Mask + Reg.']:.3f} with Mask + Reg. (the paper: "
-        f"{paper['validation Dice, Mask + Reg.']:.3f}). {compared}"
-    )

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,10 +9,10 @@ import pandas as pd
 from studykit.files import replacing
 from studykit.notebook import save_table
 from studykit.pose.network import Network, Schedule
-from studykit.pose.segmentation import Settings, mask_origin, predict, score
-from studykit.stills import Still, StillSet
+from studykit.pose.segmentation import mask_origin, predict, score
+from studykit.stills import StillSet
 
-SCORES = {"joint_map": "squared_error", "joints": "cross_entropy"}  # what the other losses are called in tables
+_LOSSES = {"joint_map_loss": "squared_error", "joints_loss": "cross_entropy"}  # what tables call them
 _SCORED = 150  # training stills that are scored, or up to twice as many
 
 
@@ -31,28 +30,6 @@ def dice(mask: np.ndarray, predicted: np.ndarray) -> float:
         raise ValueError(f"expected a prediction of the mask's size {mask.shape}, got {predicted.shape}")
     total = mask.sum() + predicted.sum()
     return float(2 * (mask * predicted).sum() / total) if total else 1.0
-
-
-def training_text(network: Network, schedule: Schedule, images: int) -> str:
-    """What was trained, for how long, and how far that is from the paper's training.
-
-    Parameters
-    ----------
-    network : Network
-    schedule : Schedule
-    images : int
-        Training stills.
-    """
-    settings, history = network.settings, network.history
-    published = (schedule.epochs, schedule.learning_rate, schedule.batch_size) == (100, 2e-5, 1)
-    return (
-        f"{network.name}, {settings.widths[0]} to {settings.widths[-1]} channels, {network.parameters / 1e6:.2f} "
-        f"million parameters; {schedule.epochs} epochs of {images} images of {settings.size_px} px in batches of "
-        f"{schedule.batch_size} with {schedule.recipe} at {schedule.learning_rate:g} "
-        f"{'(as the paper)' if published else '(the paper: 100 epochs, batches of 1, adam at 2e-05)'}. "
-        f"Lowest validation loss in epoch {history.epoch[history.validation_loss.idxmin()]:.0f}; "
-        f"{1000 * network.seconds_per_image:.0f} ms per image in training."
-    )
 
 
 def score_sets(network: Network, sets: dict[str, StillSet], schedule: Schedule, run: str) -> pd.DataFrame:
@@ -76,8 +53,10 @@ def score_sets(network: Network, sets: dict[str, StillSet], schedule: Schedule, 
     found = network.kept(
         "scores", some, lambda: {name: score(network.model, network.settings, part) for name, part in some.items()}
     )
+    table = pd.DataFrame(found).T.rename_axis("set").reset_index().rename(columns=_LOSSES)
+    table = table.assign(dice=1 - table.mask_loss).filter(["set", "dice", *_LOSSES.values()])
     images, seconds = len(sets["train"]), network.seconds_per_image
-    return scores_table(found).assign(
+    return table.assign(
         run=run,
         architecture=network.settings.architecture,
         joints=network.settings.joints,
@@ -90,15 +69,6 @@ def score_sets(network: Network, sets: dict[str, StillSet], schedule: Schedule, 
         train_s=seconds * images * schedule.epochs,
         masks=mask_origin(sets["validation"]),
     )
-
-
-def scores_table(found: dict[str, dict[str, float]]) -> pd.DataFrame:
-    """A row per set with dice, and squared_error and cross_entropy where they apply, from `segmentation.score`."""
-    rows = []
-    for name, losses in found.items():
-        others = {label: losses[f"{output}_loss"] for output, label in SCORES.items() if f"{output}_loss" in losses}
-        rows.append({"set": name, "dice": 1 - losses["mask_loss"]} | others)
-    return pd.DataFrame(rows)
 
 
 def judge(
@@ -123,22 +93,20 @@ def judge(
         A row per still and known joint: source, keypoint, x_px, y_px, confidence (NaN where the encoding names no
         joints), error_px, nearest_px (from the nearest peak of any joint) and head_px; empty without joints.
     """
-    return network.kept("judge", [stills, about], lambda: _judge(network.model, network.settings, stills, about))
+
+    def make():
+        settings, masks, found, rows = network.settings, [None] * len(stills), np.zeros(len(stills)), []
+        for n, maps in predict(network.model, settings, stills):
+            person, points, places = settings.decode(maps)
+            masks[n], found[n] = np.round(255 * person).astype(np.uint8), dice(stills[n].mask, person)
+            if settings.joints != "none":
+                rows.append(_joints(stills[n], settings.keypoints, points, places, about.head_px[n]))
+        return masks, about.assign(dice=found), pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+
+    return network.kept("judge", [stills, about], make)
 
 
-def _judge(model: Any, settings: Settings, stills: StillSet, about: pd.DataFrame) -> tuple:
-    masks, found, rows = [None] * len(stills), np.zeros(len(stills)), []
-    for n, maps in predict(model, settings, stills):
-        person, points, places = settings.decode(maps)
-        masks[n], found[n] = np.round(255 * person).astype(np.uint8), dice(stills[n].mask, person)
-        if settings.joints != "none":
-            rows.append(_joints(stills[n], settings.keypoints, points, places, about.head_px[n]))
-    return masks, about.assign(dice=found), pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
-
-
-def _joints(
-    still: Still, keypoints: Sequence[str], points: np.ndarray, places: np.ndarray, head_px: float
-) -> pd.DataFrame:
+def _joints(still, keypoints, points, places, head_px):
     known = still.keypoints[:, 2] > 0
     (x, y, confidence), truth = points[known].T, still.keypoints[known, :2]
     numbers = {"x_px": x, "y_px": y, "confidence": confidence, "error_px": np.hypot(*(points[known, :2] - truth).T)}
@@ -183,9 +151,8 @@ def pck_table(points: pd.DataFrame, fraction: float = 0.5) -> pd.DataFrame | Non
     if points.empty:
         return pd.DataFrame({"keypoint": ["all"], "n": 0, "pck": np.nan, "pck_any": np.nan, "median_px": np.nan})
     limit = fraction * points.head_px
-    points = points.assign(
-        pck=points.error_px <= limit, pck_any=points.nearest_px <= limit, n=1, median_px=points.error_px
-    )
+    points = points.assign(pck=points.error_px <= limit, pck_any=points.nearest_px <= limit)
+    points = points.assign(n=1, median_px=points.error_px)
     whole = points.assign(keypoint="all")
     how = {"n": "sum", "pck": "mean", "pck_any": "mean", "median_px": "median"}
     table = pd.concat([part.groupby("keypoint", sort=False).agg(how) for part in (points, whole)]).reset_index()
@@ -193,28 +160,11 @@ def pck_table(points: pd.DataFrame, fraction: float = 0.5) -> pd.DataFrame | Non
     return table
 
 
-def score_headline(scores: pd.DataFrame, pck: pd.DataFrame | None) -> dict[str, float]:
-    """The numbers that a run is judged by, from `score_sets` and `pck_table`."""
-    own = scores.set_index("set").dice
-    return {
-        "validation_dice": own["validation"],
-        "test_dice": own["test"],
-        "train_dice": own["train"],
-        "pck_half_head": np.nan if pck is None else pck.pck.iloc[-1],
-        "train_s_per_image": scores.seconds_per_image.iloc[0],
-    }
-
-
-def score_text(scores: pd.DataFrame, pck: pd.DataFrame | None) -> str:
-    """The same in words."""
-    numbers, (masks, joints) = score_headline(scores, pck), scores[["masks", "joints"]].iloc[0]
-    text = (
-        f"Masks ({masks}) of unseen people reach a Dice coefficient of {numbers['validation_dice']:.3f} (validation) "
-        f"and {numbers['test_dice']:.3f} (test), those of people trained on {numbers['train_dice']:.3f}."
-    )
+def pck_text(joints: str, pck: pd.DataFrame | None) -> str:
+    """How many joints a network with this encoding detects, in words, from `pck_table`."""
     if joints == "none":
-        return text
+        return ""
     if joints == "regression":
-        return f"{text} The regression says where joints are, not which."
-    share = 100 * numbers["pck_half_head"]
-    return f"{text} {share:.0f} % of their joints, occluded ones too, lie within half a head of the ground truth."
+        return "The regression says where joints are, not which."
+    share = 100 * pck.pck.iloc[-1]
+    return f"{share:.0f} % of their joints, occluded ones too, lie within half a head of the ground truth."

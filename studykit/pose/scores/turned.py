@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,26 +50,30 @@ def rotation_table(networks: dict[str, Network], stills: Sequence[Still], angles
     return pd.concat(parts, ignore_index=True)[["network", "angle_deg", "dice", "equivariance_error"]]
 
 
-def _rotations(network: Network, stills: Sequence[Still], angles: list[float]) -> pd.DataFrame:
-    def make() -> pd.DataFrame:
+def _rotations(network, stills, angles):
+    def make():
         upright, rows = _people(network, stills), []
         for angle in angles:
             turned = [turn(still, angle) for still in stills]
             found = _people(network, turned)
-            quality = np.mean([dice(still.mask, person) for still, person in zip(turned, found, strict=True)])
-            pairs = zip(upright, found, strict=True)
-            rows.append((angle, quality, np.mean([_difference(a[..., None], b[..., None], angle) for a, b in pairs])))
+            quality = [dice(still.mask, person) for still, person in zip(turned, found, strict=True)]
+            error = [_difference(a[..., None], b[..., None], angle) for a, b in zip(upright, found, strict=True)]
+            rows.append((angle, np.mean(quality), np.mean(error)))
         return pd.DataFrame(rows, columns=["angle_deg", "dice", "equivariance_error"])
 
     return network.kept("rotations", [stills, angles], make)
 
 
-def _people(network: Network, stills: Sequence[Still]) -> list[np.ndarray]:
+def _people(network, stills):
     """The person's probability in each still."""
     return [maps["mask"][..., -1] for maps in in_order(network, stills)]
 
 
-def _difference(upright: np.ndarray, found: np.ndarray, angle: float, radius: float = 0.45) -> float:
+def _person(network, still):
+    return _people(network, [still])[0]
+
+
+def _difference(upright, found, angle, radius=0.45):
     """Relative difference of two maps (size, size, channels) within a circle, the first one turned by an angle, deg."""
     size = len(upright)
     middle = (size - 1) / 2
@@ -80,28 +85,7 @@ def _difference(upright: np.ndarray, found: np.ndarray, angle: float, radius: fl
     return float(np.linalg.norm((found - expected)[inside]) / np.linalg.norm(expected[inside]))
 
 
-def dice_lost(turned: pd.DataFrame) -> pd.Series:
-    """Dice at the best angle less that at the worst, by network, from `rotation_table`."""
-    return turned.groupby("network", sort=False).dice.agg(lambda dice: dice.max() - dice.min())
-
-
-def equivariance_error(turned: pd.DataFrame) -> pd.Series:
-    """Mean error between multiples of 90 deg, by network, from `rotation_table`."""
-    return turned[turned.angle_deg % 90 != 0].groupby("network").equivariance_error.mean()
-
-
-def rotation_text(turned: pd.DataFrame, people: int) -> str:
-    """What turning costs each network, in words."""
-    lost = dice_lost(turned)
-    return (
-        f"Mean of {people} test people. Between its best and its worst angle the U-Net loses {lost['U-Net']:.3f}, the "
-        f"harmonic U-Net {lost['harmonic U-Net']:.3f}."
-    )
-
-
-def turner(
-    networks: dict[str, Network], still: Still, first_deg: float = 30.0
-) -> Callable[[float], tuple[np.ndarray, dict[str, np.ndarray]]]:
+def turner(networks: dict[str, Network], still: Still, first_deg: float = 30.0) -> Callable[[float], tuple]:
     """What `widgets.TurnView` asks; the answer for the first angle is kept, others need the networks.
 
     Returns
@@ -109,17 +93,14 @@ def turner(
     callable
         From an angle, deg, to the turned image (H, W, 3) and the person's probability (H, W) by network.
     """
-    first = turn(still, first_deg)
-    kept_masks = {
-        name: network.kept("turned", first, lambda network=network: _people(network, [first])[0])
-        for name, network in networks.items()
-    }
+    first, kept_masks = turn(still, first_deg), {}
+    for name, network in networks.items():
+        kept_masks[name] = network.kept("turned", first, partial(_person, network, first))
 
-    def look(angle: float) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        if angle == first_deg:
-            return first.image, kept_masks
+    def look(angle):
         turned = turn(still, angle)
-        return turned.image, {name: _people(network, [turned])[0] for name, network in networks.items()}
+        asked = angle != first_deg
+        return turned.image, {name: _person(net, turned) for name, net in networks.items()} if asked else kept_masks
 
     return look
 
@@ -144,38 +125,23 @@ def feature_errors(path: Path | str, seed: int, size: int) -> pd.DataFrame:
     return kept(path, [seed, size, network_code("pose/scores/turned"), backend()], lambda: _feature_errors(seed, size))
 
 
-def _feature_errors(seed: int, size: int) -> pd.DataFrame:
+def _feature_errors(seed, size):
     import keras
 
     from studykit.models.harmonic import harmonic_unet
     from studykit.models.unet import unet
 
     rows, widths = [], (8, 8, 8, 8, 8)
-
-    def measure(network: str, state: str, layer: str, build: Callable, **options: Any) -> None:
+    for pixels, state in [(3, "as initialised"), (3, "settled"), (5, "as initialised"), (5, "settled"), (3, "none")]:
         keras.utils.set_random_seed(seed)
-        model = build(widths=widths, **options)
+        build, name, layer = harmonic_unet, "harmonic U-Net", "features"
+        if state == "none":
+            build, name, layer = unet, "U-Net", "up1_conv2"
+        model = build(widths=widths, kernel_size=pixels)
         model = settle(model, size) if state == "settled" else model
         errors = {f"{angle} deg": feature_turn_error(model, layer, angle, size) for angle in (30, 90)}
-        rows.append({"network": network, "batch normalization": state} | errors)
-
-    for pixels in (3, 5):
-        for state in ("as initialised", "settled"):
-            measure(f"harmonic U-Net {pixels}x{pixels}", state, "features", harmonic_unet, kernel_size=pixels)
-    measure("U-Net 3x3", "none", "up1_conv2", unet)
+        rows.append({"network": f"{name} {pixels}x{pixels}", "batch normalization": state} | errors)
     return pd.DataFrame(rows)
-
-
-def feature_text(errors: pd.DataFrame) -> str:
-    """Whether 5x5 filters turn by 30 deg to 1 %, from `feature_errors`."""
-    five = errors[errors.network == "harmonic U-Net 5x5"].set_index("batch normalization")["30 deg"]
-    met = {state: "met" if error <= 0.01 else "missed" for state, error in five.items()}
-    return (
-        f"With 5x5 filters and a turn by 30 deg the error is {100 * five['as initialised']:.2f} % as initialised and "
-        f"{100 * five['settled']:.2f} % with settled statistics: the bar of 1 % is {met['as initialised']} by the "
-        f"former and {met['settled']} by the latter. By 90 deg, where the pixel grid is no obstacle, what is left is "
-        "rounding."
-    )
 
 
 def feature_turn_error(model: Any, layer: str, angle: float, size: int = 256) -> float:
@@ -200,7 +166,7 @@ def feature_turn_error(model: Any, layer: str, angle: float, size: int = 256) ->
     return _difference(upright, found, angle, radius=0.4)
 
 
-def _smooth_picture(size: int, angle: float, width_px: float = 24.0) -> np.ndarray:
+def _smooth_picture(size, angle, width_px=24.0):
     """Gaussian blobs (1, size, size, 3), turned counter-clockwise by an angle, deg: exact, not interpolated."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
@@ -230,17 +196,15 @@ def cost_table(networks: dict[str, Network]) -> pd.DataFrame:
     """
     rows = []
     for name, network in networks.items():
-        rows.append({"network": name, "parameters": network.parameters} | _cost(network))
+        measured = network.kept("cost", [], partial(_cost, network))
+        rows.append({"network": name, "parameters": network.parameters} | measured)
         rows[-1]["train_ms_per_image"] = 1000 * network.seconds_per_image
     return pd.DataFrame(rows)
 
 
-def _cost(network: Network) -> dict[str, float]:
-    def make() -> dict[str, float]:
-        from studykit.models.cost import ms_per_image, multiply_adds
+def _cost(network):
+    from studykit.models.cost import ms_per_image, multiply_adds
 
-        shape = (network.settings.size_px, network.settings.size_px, 3)
-        work = multiply_adds(network.model, shape)
-        return {"multiply_adds": work, "predict_ms_per_image": ms_per_image(network.model, shape)}
-
-    return network.kept("cost", [], make)
+    shape = (network.settings.size_px, network.settings.size_px, 3)
+    work = multiply_adds(network.model, shape)
+    return {"multiply_adds": work, "predict_ms_per_image": ms_per_image(network.model, shape)}
