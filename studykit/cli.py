@@ -282,7 +282,8 @@ def _doctor(_options):
     import shutil
 
     from studykit.files import project_root
-    from studykit.workflow.provenance import keras_backend, machine, versions
+    from studykit.kept import keras_backend
+    from studykit.workflow.provenance import machine, versions
 
     found, root, backend = machine(), project_root(), keras_backend()
     disk_gb, installed = shutil.disk_usage(root).free / 1e9, importlib.util.find_spec

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from functools import cache
@@ -65,6 +66,13 @@ def meaning(source: str) -> str:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return ast.dump(tree)
+
+
+def keras_backend() -> str:
+    """The backend that Keras will take: that of KERAS_BACKEND, else of its configuration file, else TensorFlow."""
+    file = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
+    configured = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return os.environ.get("KERAS_BACKEND") or configured.get("backend", "tensorflow")
 
 
 def kept(path: str | Path, depends: Any, make: Callable[[], Any]) -> Any:

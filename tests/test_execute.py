@@ -7,12 +7,13 @@ import pytest
 from tiny_study import SHARED, make_tiny_study, write_config, write_notebook
 
 from studykit.files import file_digest
+from studykit.kept import keras_backend
 from studykit.site.notebooks import notebook_page
 from studykit.workflow.configuration import load_config
 from studykit.workflow.execution import NotebookFailed, execute, peak_memory
 from studykit.workflow.lock import alone
 from studykit.workflow.plan import forget_lost, plan
-from studykit.workflow.provenance import busy_seconds, code_digest, keras_backend, modules_used
+from studykit.workflow.provenance import busy_seconds, code_digest, modules_used
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_what_changed_is_trained_again(first, tmp_path, monkeypatch, changed):
     elif changed == "code":
         monkeypatch.setattr(contract, "code_digest", lambda *rooms, **_: "another")
     elif changed == "backend":
-        monkeypatch.setattr(contract, "backend", lambda: "another")
+        monkeypatch.setattr(contract, "keras_backend", lambda: "another")
     else:
         name = {"a pixel": "image", "a keypoint": "keypoints"}[changed]
         values = getattr(people[3], name).copy()

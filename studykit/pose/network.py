@@ -22,7 +22,6 @@ and those of the families import `keras` and `studykit.models` inside functions.
 """
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -37,7 +36,7 @@ import numpy as np
 import pandas as pd
 
 from studykit.files import file_digest, read_json, write_text
-from studykit.kept import code_digest, fingerprint, kept
+from studykit.kept import code_digest, fingerprint, kept, keras_backend
 from studykit.notebook import require, save_table
 from studykit.pose.examples.batches import Batches
 from studykit.stills import StillSet
@@ -197,7 +196,7 @@ class Network:
     def asked(self, depends: Any, make: Callable | None = None) -> list:
         """What an answer depends on: network, code (the module that asks, too), Keras's backend, and what was asked."""
         module = [make.__module__.removeprefix("studykit.").replace(".", "/")] if make else []
-        return [self.key, network_code(*module), backend(), _told(depends)]
+        return [self.key, network_code(*module), keras_backend(), _told(depends)]
 
 
 def train(
@@ -230,7 +229,7 @@ def train(
     """
     folder = Path(folder)
     given = {name: file_digest(path) or path for name in ("weights", "start_from") if (path := getattr(schedule, name))}
-    depends = [CONTRACT, settings.family, settings, asdict(schedule) | given, network_code(), backend()]
+    depends = [CONTRACT, settings.family, settings, asdict(schedule) | given, network_code(), keras_backend()]
     key = fingerprint([*depends, _told(sets)])
     saved, files = folder / "settings.json", ("model.keras", "history.csv", "times.json")
     with suppress(OSError, ValueError):  # missing or damaged: trained again
@@ -317,15 +316,6 @@ def load(folder: Path | str, made_by: str) -> Network:
     except (ImportError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: expected settings of a family of networks, got others ({error}); {mend}") from error
     return _network(Path(folder), settings, about)
-
-
-def backend() -> str:
-    """Backend of Keras, without importing it."""
-    if "keras" in sys.modules:
-        return sys.modules["keras"].backend.backend()
-    chosen = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
-    configured = json.loads(chosen.read_text()).get("backend") if chosen.is_file() else None
-    return os.environ.get("KERAS_BACKEND") or configured or "tensorflow"
 
 
 @lru_cache(maxsize=32)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from studykit.files import file_digest
-from studykit.kept import meaning
+from studykit.kept import keras_backend, meaning
 from studykit.workflow.parameters import read_cells
 
 _PACKAGE = Path(__file__).parents[1]
@@ -113,13 +113,6 @@ def code_digest(notebook: str | Path, package: str | Path = _PACKAGE) -> str:
     if any(name[0] == "keras" for source in sources for name in _imported(source)):
         digest.update(keras_backend().encode())
     return digest.hexdigest()
-
-
-def keras_backend() -> str:
-    """The backend that Keras will take: that of KERAS_BACKEND, else of its configuration file, else TensorFlow."""
-    file = Path(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras"))) / "keras.json"
-    configured = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return os.environ.get("KERAS_BACKEND") or configured.get("backend", "tensorflow")
 
 
 def _without_magics(source):

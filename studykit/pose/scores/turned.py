@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from studykit.kept import kept
-from studykit.pose.network import Network, backend, network_code
+from studykit.kept import kept, keras_backend
+from studykit.pose.network import Network, network_code
 from studykit.pose.scores.masks import dice
 from studykit.pose.segmentation import in_order
 from studykit.stills import Still
@@ -122,7 +122,9 @@ def feature_errors(path: Path | str, seed: int, size: int) -> pd.DataFrame:
     pandas.DataFrame
         network, batch normalization ("as initialised", "settled" on one picture, or "none"), 30 deg, 90 deg.
     """
-    return kept(path, [seed, size, network_code("pose/scores/turned"), backend()], lambda: _feature_errors(seed, size))
+    return kept(
+        path, [seed, size, network_code("pose/scores/turned"), keras_backend()], lambda: _feature_errors(seed, size)
+    )
 
 
 def _feature_errors(seed, size):
