@@ -128,7 +128,7 @@ def read_selected(path: str | Path, numbers: Iterable[int]) -> list[np.ndarray]:
     list of ndarray (H, W, 3) uint8
     """
     wanted = {int(n) for n in numbers}
-    stream = enumerate(_frames(path, stop=max(wanted) + 1))
+    stream = enumerate(_frames(path, stop=max(wanted, default=-1) + 1))
     found = {n: frame.to_ndarray(format="rgb24") for n, frame in stream if n in wanted}
     missing = sorted(wanted - set(found))
     if missing:

@@ -32,6 +32,8 @@ from studykit.pose.topdown import network_cost
 from studykit.pose.training import compile_model
 from studykit.skeletons import SKELETONS
 from studykit.stills import Still, StillSet
+from studykit.study import write_study
+from studykit.video import write_video
 
 TINY = Settings(width=0.1, features=8, size_px=32, box_px=32)
 
@@ -341,8 +343,20 @@ def test_pictures_are_chosen_evenly(crowd):
     assert list(dict.fromkeys(data.picture)) == [str(n) for n in range(0, 16, 2)]
     assert everybody.first_scenes(crowd, 2).scenes == ("s", "s", "")
     assert len(everybody.first_together(crowd)) == 2 and len(everybody.first_together(crowd[2:])) == 0
-    assert everybody.video_frames(Path("nowhere.csv"), 5.0) == []
     plt.close(fig)
+
+
+def test_films_give_a_frame_every_so_often_short_ones_their_middle(tmp_path):
+    assert everybody.video_frames(tmp_path / "nowhere.csv", 5.0) == []
+    greys = [np.full((48, 64, 3), 10 * n, np.uint8) for n in range(20)]
+    write_video(greys, tmp_path / "walk.mp4", fps=10.0)  # 2 s
+    row = {"participant": "anna", "trial": 1, "direction": "R2L", "view": "left", "video": str(tmp_path / "walk.mp4")}
+    row |= {"fps": 10.0, "mirrored": False, "width_px": 64, "height_px": 48}
+    write_study(pd.DataFrame([row]), tmp_path / "study.csv")
+    for seconds, expected_s in ((5.0, [1.0]), (1.0, [0.5, 1.5])):
+        frames = everybody.video_frames(tmp_path / "study.csv", seconds)
+        assert [title for title, _ in frames] == [f"anna left, {time:.1f} s" for time in expected_s]
+        assert np.allclose([frame.mean() for _, frame in frames], [100 * time for time in expected_s], atol=4)
 
 
 def test_lacking_labels_are_named(crowd):

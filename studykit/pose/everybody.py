@@ -199,7 +199,8 @@ def video_frames(study_file: Path, seconds: float, most: int = 8) -> list[tuple[
     frames, study = [], read_study(study_file)
     for one in recordings(study[study.video != ""].drop_duplicates(["participant", "view"]).head(4)):
         info = probe(one.video)
-        numbers = np.arange(round(info.fps * seconds / 2), info.frames, round(info.fps * seconds))
+        step = round(info.fps * seconds)
+        numbers = np.arange(min(step, info.frames) // 2, info.frames, step)  # of a short film its middle
         titles = [f"{one.participant} {one.view}, {n / info.fps:.1f} s" for n in numbers]
         frames += zip(titles, read_selected(one.video, numbers), strict=True)
     return frames[:most]
