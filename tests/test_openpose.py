@@ -350,8 +350,8 @@ def test_films_give_a_frame_every_so_often_short_ones_their_middle(tmp_path):
     assert everybody.video_frames(tmp_path / "nowhere.csv", 5.0) == []
     greys = [np.full((48, 64, 3), 10 * n, np.uint8) for n in range(20)]
     write_video(greys, tmp_path / "walk.mp4", fps=10.0)  # 2 s
-    row = {"participant": "anna", "trial": 1, "direction": "R2L", "view": "left", "video": str(tmp_path / "walk.mp4")}
-    row |= {"fps": 10.0, "mirrored": False, "width_px": 64, "height_px": 48}
+    row = {"participant": "anna", "sex": "f", "trial": 1, "direction": "R2L", "view": "left", "tracks": ""}
+    row |= {"video": str(tmp_path / "walk.mp4"), "fps": 10.0, "mirrored": False, "width_px": 64, "height_px": 48}
     write_study(pd.DataFrame([row]), tmp_path / "study.csv")
     for seconds, expected_s in ((5.0, [1.0]), (1.0, [0.5, 1.5])):
         frames = everybody.video_frames(tmp_path / "study.csv", seconds)
