@@ -224,6 +224,7 @@ def test_names_and_numbers_are_written_for_people():
     shown = tidy_table(table.assign(c=1.25).to_html())
     assert "<th>0</th>" not in shown and "<td>0.3333</td>" in shown and "<td>1.25</td>" in shown
     assert "<th>5</th>" in tidy_table(table.set_index(pd.Index([5, 7])).to_html())
+    assert "view" not in tidy_table(table.rename_axis(columns="view").to_html())  # the name of a pivot's columns
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def tidy_table(html: str) -> str:
     html = re.sub(r"<style scoped>.*?</style>", "", html, flags=re.DOTALL)
     counted = re.findall(r"<tr>\s*<th>(\d+)</th>", html)
     if counted == [str(n) for n in range(html.count("<tr>"))]:
-        html = re.sub(r"(<tr[^>]*>\s*)<th>\d*</th>", r"\1", html)
+        html = re.sub(r"(<tr[^>]*>\s*)<th>[^<]*</th>", r"\1", html)
     return re.sub(r"(?<=<td>)-?\d+\.\d+(?:e[+-]?\d+)?(?=</td>)", _four_digits, html)
 
 
