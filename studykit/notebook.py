@@ -101,7 +101,10 @@ class Run:
 
         path = self.reports / "tables" / self.name / name
         save_table(table, path)
-        display(table if shown is None else shown, metadata=self._about("table", path))
+        shown = table if shown is None else shown
+        if isinstance(shown, pd.DataFrame) and shown.index.name is None and pd.api.types.is_integer_dtype(shown.index):
+            shown = shown.reset_index(drop=True)  # numbers of rows, left from a sort or a choice: nothing to read
+        display(shown, metadata=self._about("table", path))
 
     def tables(self, tables: Mapping[str, pd.DataFrame], decimals: int = 2) -> None:
         """Save and show tables, each under its name, rounded."""
@@ -119,8 +122,8 @@ class Run:
 
         display(Markdown(" ".join(filter(None, sentences))))
 
-    def headline(self, **values: Real | None) -> dict[str, float | None]:
-        """Keep the few numbers that the run is judged by, in `<reports>/headline/<name>.json`.
+    def headline(self, **values: Real | None) -> None:
+        """Keep the few numbers that the run is judged by, 10 digits of them, in `<reports>/headline/<name>.json`.
 
         `reports/<scale>/summary.json` collects them, so that each number has one home.
 
@@ -129,11 +132,6 @@ class Run:
         **values : number or None
             Named with their unit (`event_mae_s`). None and NaN mean that it could not be measured.
 
-        Returns
-        -------
-        dict
-            The values as they were written, 10 significant digits.
-
         Raises
         ------
         TypeError
@@ -141,7 +139,6 @@ class Run:
         """
         numbers = {name: _number(self.name, name, value) for name, value in values.items()}
         write_text(self.reports / "headline" / f"{self.name}.json", json.dumps(numbers, indent=1) + "\n")
-        return numbers
 
     def _about(self, kind, path):
         files = sorted(file.relative_to(self.reports).as_posix() for file in path.parent.glob(f"{path.name}.*"))
