@@ -104,7 +104,8 @@ class Run:
         shown = table if shown is None else shown
         if isinstance(shown, pd.DataFrame) and shown.index.name is None and pd.api.types.is_integer_dtype(shown.index):
             shown = shown.reset_index(drop=True)  # numbers of rows, left from a sort or a choice: nothing to read
-        display(shown, metadata=self._about("table", path))
+        with pd.option_context("display.max_colwidth", None):  # whole sentences
+            display(shown, metadata=self._about("table", path))
 
     def tables(self, tables: Mapping[str, pd.DataFrame], decimals: int = 2) -> None:
         """Save and show tables, each under its name, rounded."""
